@@ -1,0 +1,65 @@
+# The short targets. CI calls the same ones (.ci/run).
+#
+#   make run                   serve examples/flask_app on port 8000 with two workers
+#   make test                  the whole test suite        (make test ARGS="-k reload -x")
+#   make check                 ruff and mypy --strict
+#   make bench                 wrk against Ostler and Gunicorn, side by side
+#   make docs                  refresh the code blocks of the Markdown pages, check their links
+#   make clean                 remove what the targets above made
+#
+# PYTHON=python3.13 picks an interpreter; it then has a virtual environment of its own (.venv-3.13).
+
+ifneq ($(filter command line environment,$(origin PYTHON)),)
+VENV ?= .venv-$(patsubst python%,%,$(notdir $(PYTHON)))
+CANDIDATES := $(PYTHON)
+else
+VENV ?= .venv
+CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14
+endif
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+BENCH_READY := $(VENV)/.installed-bench
+# True when the interpreter exists, is new enough and can make a virtual environment.
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: run test check bench docs clean
+
+run: $(READY)
+	cd examples/flask_app && $(abspath $(BIN))/ostler --config ostler.conf.py app:app
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(BENCH_READY)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(READY)
+	$(BIN)/python docs/refresh.py
+
+clean:
+	rm -rf .venv .venv-* build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@if [ ! -x $(BIN)/python ]; then \
+	  for candidate in $(CANDIDATES); do \
+	    if $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then chosen=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$$chosen" ]; then \
+	    echo "make: expected Python 3.11 or later with venv, found none among: $(CANDIDATES);" \
+	         "install python3 and python3-venv, or say make PYTHON=/path/to/python3" >&2; exit 1; \
+	  fi; \
+	  echo "making $(VENV) with $$chosen"; \
+	  $$chosen -m venv $(VENV); \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The pure HTTP core: bytes to exchanges and back, without I/O, clock, threads or settings."""

@@ -1,0 +1,20 @@
+"""What all tests share."""
+
+import resource
+from collections.abc import Generator
+
+import pytest
+
+FILE_SIZE_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Lift a file size limit as soon as the test that set it is over, before its fixtures are.
+
+    In between pytest writes its progress, and ends without a word when its output goes to a file (as CI's may).
+    """
+    try:
+        return (yield)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT)
