@@ -1,0 +1,101 @@
+"""What happens to one process when its patience is spent: dump, report, abort, kill. See the chart in handle.py.
+
+Rules for editing: each step enters the next state with a deadline, and the last one (KILLED) ends without: nothing
+repeats, nothing waits for ever. Deciding what replaces the process is reconcile's part.
+"""
+
+from ostler.logline import fields
+from ostler.supervisor.actions import Action, Kick, Level, Log, OrderRetire, OrderStop, ReportStacks, Send
+from ostler.supervisor.handle import Handle, State
+from ostler.supervisor.policy import ABORT_S, DUMP_S, QUIT_S, SLOW_BOOT_S, UNREAPED_S, GenerationSpec
+
+TIMEOUT = "timeout"
+GRACEFUL_TIMEOUT = "graceful timeout"
+BOOT_TIMEOUT = "boot timeout"
+
+
+def begin_boot(handle: Handle, spec: GenerationSpec, now: float) -> None:
+    handle.deadline = now + spec.boot_timeout_s if spec.boot_timeout_s > 0 else None
+    handle.slow_at = now + SLOW_BOOT_S
+
+
+def retire(handle: Handle, spec: GenerationSpec, last_of_generation: bool, now: float) -> list[Action]:
+    """A READY worker's successor is in place: it finishes and goes."""
+    handle.enter(State.RETIRING, now + spec.graceful_timeout_s)
+    return [OrderRetire(_pid(handle), last_of_generation)]
+
+
+def stop(handle: Handle, spec: GenerationSpec, now: float) -> list[Action]:
+    """The whole server stops: a READY or RETIRING worker finishes and goes."""
+    patience = now + spec.graceful_timeout_s
+    if handle.state is State.RETIRING and handle.deadline is not None:
+        patience = min(patience, handle.deadline)
+    handle.enter(State.RETIRING, patience)
+    return [OrderStop(_pid(handle))]
+
+
+def quit_(handle: Handle, cause: str, now: float) -> list[Action]:
+    """It leaves at once, in order; a booting one runs user code and may not hear us, so KILL is near."""
+    handle.enter(State.QUITTING, now + QUIT_S, cause)
+    return [] if handle.pid is None else [Send(handle.pid, Kick.QUIT)]
+
+
+def dump(handle: Handle, cause: str, now: float) -> list[Action]:
+    """It will be killed. First its stacks, which need a moment to arrive on the channel."""
+    handle.enter(State.DUMPING, now + DUMP_S, cause)
+    return [Send(_pid(handle), Kick.DUMP)]
+
+
+def expire(handle: Handle, silent_s: float, now: float) -> list[Action]:
+    """The deadline of `handle` has passed. silent_s: since its last heartbeat, for the report."""
+    match handle.state:
+        case State.BOOTING:
+            return dump(handle, BOOT_TIMEOUT, now)
+        case State.RETIRING:
+            return dump(handle, GRACEFUL_TIMEOUT, now)
+        case State.DUMPING:
+            return [ReportStacks(_pid(handle), _report(handle, silent_s, now)), *_after_dump(handle, now)]
+        case State.QUITTING | State.ABORTED:
+            return _kill(handle, now)
+        case State.KILLED:
+            handle.deadline = None
+            text = f"worker outlives KILL, going on without it {handle.tag} after_s={UNREAPED_S:.0f}"
+            return [Log(Level.ERROR, text)]
+        case State.READY:
+            handle.deadline = None
+    return []
+
+
+def slow_boot(handle: Handle, spec: GenerationSpec) -> list[Action]:
+    """A boot takes long: say so once."""
+    handle.slow_at = None
+    limit = f"{spec.boot_timeout_s:g}" if spec.boot_timeout_s > 0 else "off"
+    text = f"worker is still booting {handle.tag} for_s={SLOW_BOOT_S:.0f} boot_timeout_s={limit}"
+    return [Log(Level.WARNING, text)]
+
+
+def _after_dump(handle: Handle, now: float) -> list[Action]:
+    # Only a hung worker is asked to abort: its worker_abort hook may tell more. The others were asked before.
+    if handle.cause == TIMEOUT:
+        handle.enter(State.ABORTED, now + ABORT_S)
+        return [Send(_pid(handle), Kick.ABORT)]
+    return _kill(handle, now)
+
+
+def _kill(handle: Handle, now: float) -> list[Action]:
+    handle.enter(State.KILLED, now + UNREAPED_S)
+    return [] if handle.pid is None else [Send(handle.pid, Kick.KILL)]
+
+
+def _report(handle: Handle, silent_s: float, now: float) -> str:
+    if handle.cause == TIMEOUT:
+        return f"worker timeout {handle.tag} silent_s={silent_s:.1f}"
+    if handle.cause == BOOT_TIMEOUT:
+        return f"worker boot timeout {handle.tag} boot_s={now - handle.forked_at:.1f}"
+    return fields(f"worker did not finish in time {handle.tag}", cause=handle.cause)
+
+
+def _pid(handle: Handle) -> int:
+    """Only processes whose fork was reported are given orders."""
+    assert handle.pid is not None, handle
+    return handle.pid

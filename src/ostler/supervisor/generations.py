@@ -1,0 +1,62 @@
+"""Which generation new workers are made of, which one is on trial, and how many workers there should be.
+
+A generation is a candidate until its first worker is ready; then it is committed, and every worker of another one is
+stale. A candidate that fails is dropped and leaves nothing behind. The very first one has nothing to fall back to.
+
+Rules for editing: no processes here, only numbers.
+"""
+
+from ostler.supervisor.policy import GenerationSpec
+
+
+class Generations:
+    """The specs that matter, and the goal."""
+
+    def __init__(self) -> None:
+        self._specs: dict[int, GenerationSpec] = {}
+        self._configured = 0  # `workers` of the committed settings; TTIN and TTOU move only the goal
+        self.committed: int | None = None
+        self.candidate: int | None = None
+        self.goal = 0
+
+    def spec(self, number: int) -> GenerationSpec:
+        return self._specs[number]
+
+    @property
+    def base(self) -> int | None:
+        """What fills the goal: the committed generation, or the first candidate."""
+        return self.candidate if self.committed is None else self.committed
+
+    @property
+    def on_trial(self) -> int | None:
+        """The candidate beside a committed generation."""
+        return None if self.committed is None else self.candidate
+
+    def accept(self, spec: GenerationSpec) -> None:
+        """A new candidate, instead of the former one."""
+        self._specs[spec.number] = spec
+        self.candidate = spec.number
+        if self.committed is None:
+            self._adopt_workers(spec)
+
+    def commit(self) -> None:
+        """The candidate has a ready worker."""
+        assert self.candidate is not None
+        self.committed, self.candidate = self.candidate, None
+        self._adopt_workers(self._specs[self.committed])
+
+    def drop_candidate(self) -> None:
+        self.candidate = None
+
+    def unused(self, in_use: set[int]) -> list[int]:
+        """Forget, and return, the numbers that nothing needs any more."""
+        needed = in_use | {self.committed, self.candidate}
+        numbers = [number for number in self._specs if number not in needed]
+        for number in numbers:
+            del self._specs[number]
+        return numbers
+
+    def _adopt_workers(self, spec: GenerationSpec) -> None:
+        # An override by TTIN or TTOU stands until the file itself says another number (failures R10).
+        if spec.workers != self._configured:
+            self._configured = self.goal = spec.workers
