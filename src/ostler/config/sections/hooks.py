@@ -1,0 +1,131 @@
+"""Chapter "Server hooks": the user's callables. They stand in a configuration file, as functions or as dotted paths.
+
+The number of parameters is checked when the file is read, as in Gunicorn: a hook that cannot be called is found at the
+start and not in the night. Called in one place only: `observe/hooks.py`.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+
+from ostler.config.parse import BadValue
+from ostler.config.setting import ReloadEffect, Section, Setting
+from ostler.config.usercode import describe_exception
+
+Hook = Callable[..., object]
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def read_hook(*parameters: str) -> Callable[[object], Hook]:
+    """A reader of a callable with exactly these positional parameters (their names are free)."""
+    expected = f"a callable with {_counted(len(parameters))} ({', '.join(parameters)})"
+
+    def read(raw: object) -> Hook:
+        hook = _callable(raw, expected)
+        arity = _arity(hook, expected)
+        if arity != len(parameters):
+            raise BadValue(expected, f"{_name(hook)} with {_counted(arity)}")
+        return hook
+
+    return read
+
+
+def read_post_request(raw: object) -> Hook:
+    """A callable for (worker, request[, environ[, response]]); the result always takes all four."""
+    expected = "a callable with 2, 3 or 4 parameters (worker, request, environ, response)"
+    hook = _callable(raw, expected)
+    arity = _arity(hook, expected)
+    if arity == 4:
+        return hook
+    if arity not in (2, 3):
+        raise BadValue(expected, f"{_name(hook)} with {_counted(arity)}")
+
+    def post_request(worker: object, request: object, environ: object, response: object) -> object:
+        return hook(*(worker, request, environ)[:arity])
+
+    # Not functools.wraps: the signature of this one is the one that counts.
+    post_request.__qualname__ = post_request.__name__ = _name(hook)
+    return post_request
+
+
+def _callable(raw: object, expected: str) -> Hook:
+    hook = _imported(raw, expected) if isinstance(raw, str) else raw
+    if not callable(hook):
+        raise BadValue(expected, raw)
+    return hook
+
+
+def _imported(path: str, expected: str) -> object:
+    module_name, _, name = path.strip().rpartition(".")
+    if not module_name or module_name.startswith("."):
+        raise BadValue(expected, path, "a hook as text is MODULE.NAME")
+    try:
+        module = importlib.import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        summary, _ = describe_exception(error)
+        raise BadValue(expected, path, f"importing {module_name} failed: {summary}") from error
+    try:
+        found: object = vars(module)[name]
+    except KeyError:
+        raise BadValue(expected, path, f"module {module_name} has no {name}") from None
+    return found
+
+
+def _arity(hook: Hook, expected: str) -> int:
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (TypeError, ValueError):
+        raise BadValue(expected, hook, "its parameters cannot be inspected; wrap it in a function") from None
+    return sum(parameter.kind in _POSITIONAL for parameter in parameters)
+
+
+def _name(hook: Hook) -> str:
+    name = getattr(hook, "__qualname__", None)
+    return name if isinstance(name, str) else type(hook).__qualname__
+
+
+def _counted(count: int) -> str:
+    return "1 parameter" if count == 1 else f"{count} parameters"
+
+
+def _entry(name: str, read: Callable[[object], Hook], doc: str, reload: ReloadEffect = ReloadEffect.WORKERS) -> Setting:
+    return Setting(
+        name=name,
+        section=Section.HOOKS,
+        read=read,
+        default=None,
+        default_text="none",
+        reload=reload,
+        doc=doc,
+    )
+
+
+_MASTER = ReloadEffect.MASTER
+SETTINGS = (
+    _entry("on_starting", read_hook("server"), "`(server)`: in the master, before anything is opened.", _MASTER),
+    _entry("on_reload", read_hook("server"), "`(server)`: in the master, at HUP, before new workers start.", _MASTER),
+    _entry("when_ready", read_hook("server"), "`(server)`: in the master, when the sockets are bound.", _MASTER),
+    _entry("pre_fork", read_hook("server", "worker"), "`(server, worker)`: in the master, before each fork."),
+    _entry("post_fork", read_hook("server", "worker"), "`(server, worker)`: in the worker, right after the fork."),
+    _entry("post_worker_init", read_hook("worker"), "`(worker)`: in the worker, when the application is loaded."),
+    _entry("worker_int", read_hook("worker"), "`(worker)`: in the worker, on INT or QUIT."),
+    _entry("worker_abort", read_hook("worker"), "`(worker)`: in the worker, on ABRT, which is how a timeout ends."),
+    _entry("pre_request", read_hook("worker", "request"), "`(worker, request)`: in the worker, before each request."),
+    _entry(
+        "post_request",
+        read_post_request,
+        "`(worker, request[, environ[, response]])`: in the worker, after each request.",
+    ),
+    _entry("child_exit", read_hook("server", "worker"), "`(server, worker)`: in the master, a worker died."),
+    _entry("worker_exit", read_hook("server", "worker"), "`(server, worker)`: in the worker, before it exits."),
+    _entry(
+        "nworkers_changed",
+        read_hook("server", "new_value", "old_value"),
+        "`(server, new_value, old_value)`: in the master, when the number of workers to run has changed; the old "
+        "value is None the first time.",
+        _MASTER,
+    ),
+    _entry("on_exit", read_hook("server"), "`(server)`: in the master, last of all.", _MASTER),
+)

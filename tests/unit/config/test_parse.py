@@ -1,0 +1,117 @@
+import pytest
+
+from ostler.config.parse import (
+    BadValue,
+    NotAnInteger,
+    quoted,
+    read_bool,
+    read_choice,
+    read_integer,
+    read_list,
+    read_log_target,
+    read_names,
+    read_optional_log_target,
+    read_scheme_fields,
+    read_switch,
+    read_text,
+)
+
+
+@pytest.mark.parametrize(("raw", "expected"), [(True, True), (False, False), ("true", True), (" FALSE ", False)])
+def test_a_boolean_may_be_a_word(raw, expected):
+    assert read_bool(raw) is expected
+
+
+@pytest.mark.parametrize("raw", ["yes", "1", 1, 0, "", [], None])
+def test_other_things_are_no_boolean(raw):
+    with pytest.raises(BadValue):
+        read_bool(raw)
+
+
+def test_a_switch_may_be_none():
+    assert read_switch(None) is False
+    assert read_switch("true") is True
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"), [(0, 0), (5, 5), (True, 1), ("5", 5), (" 5 ", 5), ("010", 10), ("0x10", 16), ("0o17", 15)]
+)
+def test_an_integer_is_read_as_gunicorn_reads_it(raw, expected):
+    assert read_integer()(raw) == expected
+
+
+@pytest.mark.parametrize("raw", ["four", "", "1.5", "1e3"])
+def test_text_that_is_no_integer_is_told_from_an_integer_out_of_range(raw):
+    with pytest.raises(NotAnInteger):
+        read_integer()(raw)
+
+
+@pytest.mark.parametrize("raw", [-1, "-1", 1.0, None, [1]])
+def test_an_integer_out_of_range_or_of_another_type_is_refused(raw):
+    with pytest.raises(BadValue) as caught:
+        read_integer()(raw)
+    assert not isinstance(caught.value, NotAnInteger)
+
+
+def test_the_range_of_an_integer_is_named():
+    with pytest.raises(BadValue) as caught:
+        read_integer(1)(0)
+    assert caught.value.expected == "a positive integer"
+    with pytest.raises(BadValue) as caught:
+        read_integer(2, at_most=5)(6)
+    assert caught.value.expected == "an integer from 2 to 5"
+
+
+def test_a_message_says_expected_found_origin_and_cure():
+    error = BadValue("a positive integer", "four", "write a number")
+    expected = 'workers: expected a positive integer, got "four" (from WEB_CONCURRENCY); write a number'
+    assert error.message("workers", "WEB_CONCURRENCY") == expected
+
+
+def test_a_quoted_value_is_one_short_line():
+    class Awkward:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    assert quoted("a\nb") == '"a\\nb"'
+    assert quoted({"a": 1}) == "{'a': 1}"
+    assert "\n" not in quoted("x\n" * 1000)
+    assert len(quoted("x" * 1000)) < 200
+    assert quoted(Awkward()) == "<Awkward object whose repr() raised RuntimeError>"
+
+
+def test_text_is_stripped_and_not_empty():
+    assert read_text(" a ") == "a"
+    for raw in ("", "  ", None, 3):
+        with pytest.raises(BadValue):
+            read_text(raw)
+
+
+def test_a_log_is_a_path_or_a_dash():
+    assert read_log_target("-") == "-"
+    assert read_optional_log_target(None) is None
+    for raw in ("", None, "a\0b"):
+        with pytest.raises(BadValue):
+            read_log_target(raw)
+
+
+def test_a_choice_is_in_any_case():
+    read = read_choice("drop", "refuse")
+    assert read(" Drop ") == "drop"
+    with pytest.raises(BadValue, match="drop or refuse"):
+        read("other")
+
+
+def test_lists_are_separated_by_commas():
+    assert read_list("a, b,,c ") == ("a", "b", "c")
+    assert read_list(None) == ()
+    assert read_names("script_name,Path_Info") == ("SCRIPT_NAME", "PATH_INFO")
+    with pytest.raises(BadValue):
+        read_list(["a"])
+
+
+def test_scheme_fields_are_upper_case():
+    assert read_scheme_fields({"X-Forwarded-Proto": "https"}) == {"X-FORWARDED-PROTO": "https"}
+    for raw in ("x", {"a": 1}, {1: "a"}, None):
+        with pytest.raises(BadValue):
+            read_scheme_fields(raw)

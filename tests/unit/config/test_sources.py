@@ -1,0 +1,416 @@
+import os
+import sys
+
+import pytest
+
+from ostler.config.address import TcpAddress, UnixAddress
+from ostler.config.sources import load_settings, start_directory
+from ostler.config.usercode import ConfigFileError
+from ostler.errors import ConfigError, OstlerError, UsageError
+
+
+def load(start, *words, app="app:app", **environ):
+    return load_settings([*words, *([app] if app else [])], environ, str(start))
+
+
+def failure(start, *words, app="app:app", kind=OstlerError, **environ):
+    with pytest.raises(kind) as caught:
+        load(start, *words, app=app, **environ)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write(start, text, name="gunicorn.conf.py"):
+    (start / name).write_text(text)
+
+
+# Sources and their order
+
+
+def test_without_anything_the_defaults_apply(start):
+    settings = load(start)
+    assert settings.workers == 1
+    assert settings.wsgi_app == "app:app"
+    assert settings.chdir == str(start)
+    assert settings.config is None
+    assert settings.origin("workers") == "default"
+    assert settings.origin("wsgi_app") == "command line"
+
+
+def test_each_source_overrides_those_below_it(start):
+    environ = {"WEB_CONCURRENCY": "2"}
+    assert (load(start, **environ).workers, load(start, **environ).origin("workers")) == (2, "WEB_CONCURRENCY")
+    write(start, "workers = 3\n")
+    assert (load(start, **environ).workers, load(start, **environ).origin("workers")) == (3, "gunicorn.conf.py")
+    environ["GUNICORN_CMD_ARGS"] = "-w 4"
+    assert (load(start, **environ).workers, load(start, **environ).origin("workers")) == (4, "GUNICORN_CMD_ARGS")
+    environ["OSTLER_CMD_ARGS"] = "-w 5"
+    assert (load(start, **environ).workers, load(start, **environ).origin("workers")) == (5, "OSTLER_CMD_ARGS")
+    settings = load(start, "-w", "6", **environ)
+    assert (settings.workers, settings.origin("workers")) == (6, "command line")
+
+
+def test_port_and_forwarded_allow_ips_come_from_the_environment(start):
+    settings = load(start, PORT="5000", FORWARDED_ALLOW_IPS="*")
+    assert settings.bind == (TcpAddress("0.0.0.0", 5000),)
+    assert settings.origin("bind") == "PORT"
+    assert settings.forwarded_allow_ips.everybody
+
+
+def test_a_variable_that_is_overridden_may_hold_anything(start):
+    assert load(start, "-w", "2", WEB_CONCURRENCY="many").workers == 2
+
+
+def test_an_application_on_the_command_line_wins_over_the_setting(start):
+    write(start, "wsgi_app = 'file:app'\n")
+    assert load(start, app=None).wsgi_app == "file:app"
+    assert load(start).wsgi_app == "app:app"
+
+
+def test_without_an_application_the_line_shows_an_example(start):
+    expected = "no application given; expected MODULE[:ATTRIBUTE], e.g. ostler myapp:app"
+    assert failure(start, app=None, kind=ConfigError) == expected
+    write(start, "wsgi_app = None\n")
+    assert failure(start, app=None, kind=ConfigError) == expected
+
+
+# Which file
+
+
+def test_a_file_may_be_named_by_path_scheme_or_module(start):
+    write(start, "workers = 3\n", "other.py")
+    for location in ("other.py", "file:other.py", str(start / "other.py"), "python:other"):
+        settings = load(start, "-c", location)
+        assert (settings.workers, settings.origin("workers"), settings.config) == (3, location, location)
+
+
+def test_a_file_named_on_the_command_line_wins_over_one_named_in_variables(start):
+    for number, name in enumerate(["one.py", "two.py", "three.py"], 1):
+        write(start, f"workers = {number}\n", name)
+    environ = {"GUNICORN_CMD_ARGS": "-c one.py"}
+    assert load(start, **environ).workers == 1
+    environ["OSTLER_CMD_ARGS"] = "-c two.py"
+    assert load(start, **environ).workers == 2
+    assert load(start, "-c", "three.py", **environ).workers == 3
+
+
+def test_our_own_default_file_is_read(start):
+    write(start, "threads = 2\n", "ostler.conf.py")
+    settings = load(start)
+    assert (settings.threads, settings.origin("threads")) == (2, "ostler.conf.py")
+
+
+def test_two_default_files_are_an_error_that_names_both(start):
+    write(start, "")
+    write(start, "", "ostler.conf.py")
+    assert "got gunicorn.conf.py and ostler.conf.py" in failure(start)
+    assert load(start, "-c", "ostler.conf.py").workers == 1
+
+
+def test_a_file_that_is_no_python_by_name_is_read_all_the_same(start):
+    write(start, "workers = 3\n", "settings.ini")
+    assert load(start, "-c", "settings.ini").workers == 3
+    assert load(start, "-c", "/dev/null").workers == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("missing.py", 'config: expected a file, got "missing.py": nothing there (from the command line)'),
+        (
+            "conf.prod",
+            'config: expected a file, got "conf.prod": nothing there (from the command line); '
+            "did you mean python:conf.prod?",
+        ),
+        (".", 'config: expected a file, got ".": a directory (from the command line)'),
+        ("", 'config: expected a path, got "" (from the command line)'),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(start, location, message):
+    assert failure(start, "-c", location, kind=ConfigError) == message
+
+
+def test_the_systems_reason_is_given_for_an_unreadable_file(start):
+    write(start, "")
+    location = "gunicorn.conf.py/inner"  # a permission would not stop root, under whom tests may run
+    assert failure(start, "-c", location) == (
+        f'config: cannot read "{location}": not a directory (from the command line)'
+    )
+
+
+# What a file may do
+
+
+def test_names_that_are_no_settings_are_the_files_own(start):
+    write(start, "import multiprocessing as mp\nhelper = 3\nWorkers = 9\ndef f(): ...\nworkers = helper\n")
+    assert load(start).workers == 3
+
+
+def test_a_file_runs_in_the_start_directory_with_its_name_and_helpers(start):
+    write(start, "count = 4\n", "helpers_of_test.py")
+    write(
+        start,
+        "import os, helpers_of_test\n"
+        "assert os.path.isabs(__file__) and os.path.basename(__file__) == 'gunicorn.conf.py'\n"
+        "workers = helpers_of_test.count\n"
+        "raw = os.getcwd()\n"
+        f"assert os.path.samefile(raw, {str(start)!r})\n",
+    )
+    assert load(start, "--chdir", "/").workers == 4
+    assert os.getcwd() == str(start)
+
+
+def test_a_file_runs_again_each_time_even_within_the_same_second(start):
+    write(start, "workers = 3\n")
+    assert load(start).workers == 3
+    write(start, "workers = 4\n")
+    assert load(start).workers == 4
+    assert not (start / "__pycache__").exists()
+
+
+def test_a_module_runs_again_each_time(start):
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    try:
+        write(start, "workers = 3\n", "conf_module_of_test.py")
+        assert load(start, "-c", "python:conf_module_of_test").workers == 3
+        write(start, "workers = 4\n", "conf_module_of_test.py")
+        assert load(start, "-c", "python:conf_module_of_test").workers == 4
+    finally:
+        sys.dont_write_bytecode = before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("workers = 1\nx = 1/0\n", "config: gunicorn.conf.py raised ZeroDivisionError: division by zero in"),
+        ("import sys\nsys.exit(7)\n", "config: gunicorn.conf.py raised SystemExit(7) in"),
+        ("workers = \n", "config: gunicorn.conf.py raised SyntaxError: invalid syntax in"),
+        ("import nonexistent_module_of_test\n", "config: gunicorn.conf.py raised ModuleNotFoundError: No module"),
+        ("x = '\xff'", "config: gunicorn.conf.py raised SyntaxError:"),
+    ],
+)
+def test_a_file_that_raises_is_one_line_with_its_place(start, text, message):
+    (start / "gunicorn.conf.py").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigFileError) as caught:
+        load(start)
+    assert str(caught.value).startswith(message)
+    assert "gunicorn.conf.py:" in str(caught.value)
+    assert "src/ostler" not in caught.value.traceback_text
+    assert "__config__" not in sys.modules
+    assert os.getcwd() == str(start)
+
+
+def test_a_module_that_raises_leaves_the_one_before_in_place(start):
+    write(start, "workers = 3\n", "conf_module_of_test.py")
+    load(start, "-c", "python:conf_module_of_test")
+    good = sys.modules["conf_module_of_test"]
+    write(start, "workers = 30\nraise ValueError\n", "conf_module_of_test.py")
+    assert "raised ValueError in conf_module_of_test.py:2" in failure(start, "-c", "python:conf_module_of_test")
+    assert sys.modules["conf_module_of_test"] is good
+
+
+def test_an_interrupt_while_a_file_runs_stays_one(start):
+    write(start, "raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load(start)
+
+
+def test_the_traceback_has_the_users_frames_only(start):
+    write(start, "def f():\n    raise ValueError('x')\nf()\n")
+    with pytest.raises(ConfigFileError) as caught:
+        load(start)
+    assert caught.value.traceback_text.count("File ") == 2
+
+
+# Refusals
+
+
+def test_a_setting_that_is_not_built_is_refused_wherever_it_stands(start):
+    message = "not built yet in this version of Ostler (0.1.0); remove"
+    assert failure(start, "--preload") == f"preload_app: {message} --preload (from the command line)"
+    assert failure(start, GUNICORN_CMD_ARGS="-p x") == f"pidfile: {message} --pid (from GUNICORN_CMD_ARGS)"
+    write(start, "user = None\n")
+    assert failure(start) == f"user: {message} it (from gunicorn.conf.py)"
+    write(start, "user = 'www'\ngroup = 'www'\n")
+    assert failure(start) == f"user, group: {message} them (from gunicorn.conf.py)"
+
+
+def test_the_name_of_another_file_has_no_place_in_a_file(start):
+    write(start, "config = 'x.py'\n")
+    assert "config: has no effect in a configuration file" in failure(start)
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("gevent", "gevent workers are not built yet"),
+        ("eventlet", "eventlet workers are not built yet"),
+        ("uvicorn.workers.UvicornWorker", "worker classes by path are not built yet"),
+        ("egg:meinheld#gunicorn_worker", "worker classes by path are not built yet"),
+        ("SYNC", 'expected sync or gthread, got "SYNC"'),
+    ],
+)
+def test_worker_kinds_that_do_not_exist_are_refused_with_those_that_do(start, word, part):
+    message = failure(start, "-k", word, kind=ConfigError)
+    assert message.startswith("worker_class: expected sync or gthread, got")
+    assert part in message
+
+
+def test_a_class_as_worker_kind_is_refused_by_its_name(start):
+    write(start, "class Mine: ...\nworker_class = Mine\n")
+    assert 'got "__config__.Mine"' in failure(start)
+
+
+# Values
+
+
+def test_a_wrong_value_says_expected_found_and_origin(start):
+    expected = 'workers: expected a positive integer, got "four" (from {})'
+    assert failure(start, WEB_CONCURRENCY="four", kind=ConfigError) == expected.format("WEB_CONCURRENCY")
+    write(start, "workers = 'four'\n")
+    assert failure(start, kind=ConfigError) == expected.format("gunicorn.conf.py")
+    write(start, "")
+    assert failure(start, "-w", "four", kind=UsageError) == expected.format("the command line")
+    assert failure(start, GUNICORN_CMD_ARGS="-w four", kind=UsageError) == expected.format("GUNICORN_CMD_ARGS")
+    assert failure(start, "-w", "0", kind=ConfigError) == (
+        'workers: expected a positive integer, got "0" (from the command line)'
+    )
+
+
+def test_a_wrong_port_is_told_as_such(start):
+    expected = 'bind: expected a port number from 0 to 65535, got "http" (from PORT)'
+    assert failure(start, PORT="http") == expected
+
+
+def test_a_quote_left_open_in_a_variable_is_a_usage_error(start):
+    assert failure(start, GUNICORN_CMD_ARGS="-w '4", kind=UsageError).startswith("GUNICORN_CMD_ARGS: expected words")
+
+
+def test_addresses_are_repeated_listed_or_separated_by_commas(start):
+    both = (TcpAddress("127.0.0.1", 1), UnixAddress(f"{start}/a.sock"))
+    assert load(start, "-b", "127.0.0.1:1", "-b", "unix:a.sock").bind == both
+    assert load(start, "-b", "127.0.0.1:1,unix:a.sock").bind == both
+    write(start, "bind = ['127.0.0.1:1', 'unix:a.sock']\n")
+    assert load(start).bind == both
+    write(start, "bind = []\n")
+    assert "expected at least one address" in failure(start)
+
+
+def test_an_address_given_twice_is_refused_but_not_two_free_ports(start):
+    assert failure(start, "-b", ":1", "-b", "0.0.0.0:1") == "bind: 0.0.0.0:1 is given twice (from the command line)"
+    assert len(load(start, "-b", ":0,:0").bind) == 2
+
+
+def test_sync_with_threads_is_gthread(start):
+    settings = load(start, "--threads", "4")
+    assert (settings.worker_class, settings.origin("worker_class")) == ("gthread", "threads > 1")
+    assert load(start, "-k", "gthread").worker_class == "gthread"
+
+
+def test_an_unset_keepalive_is_75_and_a_set_one_is_honoured(start):
+    assert load(start).keepalive == 75
+    assert load(start, "--keep-alive", "2").keepalive == 2
+    assert load(start, "--keep-alive", "0").keepalive == 0
+
+
+def test_limits_are_the_operators_but_the_number_of_fields_has_a_cap(start):
+    words = ("--limit-request-line", "0", "--limit-request-field_size", "100000", "--limit-request-fields")
+    settings = load(start, *words, "0")
+    assert (settings.limit_request_line, settings.limit_request_field_size) == (0, 100000)
+    assert settings.limit_request_fields == 32768
+    assert load(start, *words, "99999").limit_request_fields == 32768
+
+
+def test_relative_paths_start_at_chdir(start):
+    (start / "site").mkdir()
+    settings = load(start, "--chdir", "site", "--pythonpath", "lib,/opt", "-b", "unix:s", "--log-file", "e.log")
+    assert settings.chdir == f"{start}/site"
+    assert settings.pythonpath == (f"{start}/site/lib", "/opt")
+    assert settings.bind == (UnixAddress(f"{start}/site/s"),)
+    assert settings.errorlog == f"{start}/site/e.log"
+    assert load(start, "--access-logfile", "-").accesslog == "-"
+
+
+def test_a_directory_that_is_none_is_refused(start):
+    (start / "file").touch()
+    assert "nothing there (from the command line)" in failure(start, "--chdir", "missing")
+    assert "a file (from the command line)" in failure(start, "--chdir", "file")
+
+
+def test_a_symbolic_link_in_the_start_directory_stays_a_link(start):
+    (start / "release").mkdir()
+    (start / "current").symlink_to("release")
+    os.chdir(start / "release")
+    assert start_directory({"PWD": str(start / "current")}) == str(start / "current")
+    assert start_directory({"PWD": "/"}) == str(start / "release")
+    assert start_directory({"PWD": "relative"}) == str(start / "release")
+    assert start_directory({}) == str(start / "release")
+
+
+def test_a_start_directory_that_was_removed_is_told(start):
+    gone = start / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="current directory cannot be used"):
+        start_directory({})
+    with pytest.raises(ConfigError, match="cannot enter the start directory"):
+        load(gone)
+    assert load(start).workers == 1
+
+
+# Hooks
+
+
+def test_hooks_are_functions_of_the_file(start):
+    write(start, "def post_fork(server, worker): return 'forked'\nwhen_ready = lambda server: 'ready'\n")
+    settings = load(start)
+    assert settings.hooks.post_fork(1, 2) == "forked"
+    assert settings.hooks.when_ready(1) == "ready"
+    assert settings.hooks.pre_fork is None
+    assert settings.origin("post_fork") == "gunicorn.conf.py"
+
+
+def test_hooks_may_be_dotted_paths(start):
+    write(start, "def ready(server): return 'ready'\n", "hooks_of_test.py")
+    write(start, "when_ready = 'hooks_of_test.ready'\n")
+    assert load(start).hooks.when_ready(1) == "ready"
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("3", "got 3"),
+        ("None", "got None"),
+        ("'ready'", "a hook as text is MODULE.NAME"),
+        ("'no_such_module_of_test.f'", "importing no_such_module_of_test failed: ModuleNotFoundError"),
+        ("'os.no_such_name'", "module os has no no_such_name"),
+        ("lambda: 1", "with 0 parameters"),
+        ("lambda server, more: 1", "with 2 parameters"),
+        ("lambda *all: 1", "with 0 parameters"),
+    ],
+)
+def test_what_is_no_such_hook_is_refused(start, value, part):
+    write(start, f"when_ready = {value}\n")
+    message = failure(start, kind=ConfigError)
+    assert message.startswith("when_ready: expected a callable with 1 parameter (server), got")
+    assert part in message
+    assert "(from gunicorn.conf.py)" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lambda worker, req: [worker, req]", [1, 2]),
+        ("lambda worker, req, environ: [worker, req, environ]", [1, 2, 3]),
+        ("lambda worker, req, environ, resp: [worker, req, environ, resp]", [1, 2, 3, 4]),
+    ],
+)
+def test_post_request_may_take_two_three_or_four(start, text, expected):
+    write(start, f"post_request = {text}\n")
+    assert load(start).hooks.post_request(1, 2, 3, 4) == expected
+
+
+def test_post_request_with_another_number_is_refused(start):
+    write(start, "def post_request(worker): ...\n")
+    assert 'got "post_request with 1 parameter"' in failure(start)
