@@ -1,0 +1,259 @@
+"""The doors of a worker: its listeners and the transfer queue, through which clients come in and go over to siblings.
+
+Open while a thread is free, there is room for a client and descriptors are left; closed otherwise, so that an idle
+sibling takes what a busy worker cannot. Draining closes them for good: `retire` at once (siblings stay and own the
+backlog), `stop` only when the backlog is empty (nobody else would answer it).
+
+Editing rules: `adjust` may be called by any thread and must cost next to nothing when nothing changes.
+"""
+
+import contextlib
+import errno
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from ostler.drivers.transfer import TransferSockets
+from ostler.errors import reason_of
+from ostler.http.connection import Peer
+from ostler.logline import fields
+from ostler.observe.scoreboard import Page, Scoreboard, WorkerState
+from ostler.process.listeners import Listener
+
+_monotonic = time.monotonic
+
+_FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHUT: Final = (errno.EINVAL, errno.EBADF, errno.ENOTSOCK)
+PAUSE_S: Final = 0.5
+"""How long accepting pauses when the descriptor table (or the kernel's memory) is full."""
+_COMPLAIN_S: Final = 60.0
+_DRAIN_ACCEPTS: Final = 8192
+
+
+class House(Protocol):
+    """Who is behind the doors."""
+
+    def adopt(self, sock: socket.socket, peer: Peer) -> None: ...
+    def take_over(self, sock: socket.socket, peer: Peer, unread: bytes) -> None: ...
+    def evict_longest_idle(self) -> bool: ...
+
+
+class Bell(Protocol):
+    """Who says that somebody is at a door."""
+
+    def watch_shared(self, fd: int, handler: Callable[[], object]) -> None: ...
+    def unwatch(self, fd: int) -> None: ...
+
+
+class Doors:
+    """Listeners and the transfer queue of one worker."""
+
+    def __init__(  # noqa: PLR0913  one place makes it, by name
+        self,
+        *,
+        listeners: Sequence[Listener],
+        transfer: TransferSockets,
+        scoreboard: Scoreboard,
+        page_index: int,
+        has_permit: Callable[[], bool],
+        client_limit: int,
+        log: logging.Logger,
+    ) -> None:
+        self.draining = False
+        """No connection is kept for a further request."""
+        self.stopping = False
+        """Draining because the whole server stops."""
+        self._listeners = list(listeners)
+        self._locals = {listener.fd: _local_name(listener) for listener in listeners}
+        self._transfer = transfer
+        self._scoreboard = scoreboard
+        self._page_index = page_index
+        self._page: Page = scoreboard.page(page_index)
+        self._has_permit = has_permit
+        self._limit = client_limit
+        self._log = log
+        self._house: House
+        self._bell: Bell
+        self._open = False
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+        self._complained = float("-inf")
+        self._clients = 0
+
+    def open(self, house: House, bell: Bell) -> None:
+        """Know who adopts and who calls. Nothing is accepted before the first `adjust`."""
+        self._house = house
+        self._bell = bell
+
+    def adjust(self, clients: int) -> None:
+        """Open or close as the number of clients and the free threads demand."""
+        self._clients = clients
+        while self._wanted() is not self._open:  # asked again behind the lock: nobody's permit may go unnoticed
+            with self._lock:
+                self._set(self._wanted())
+
+    def make_room(self, clients: int) -> None:
+        """In the leader: somebody who waits is worth more than an idle connection."""
+        if clients >= self._limit and self._has_permit() and not self.draining:
+            self._house.evict_longest_idle()
+
+    def ring_again(self) -> None:
+        """Look at the doors once in a while: with EPOLLEXCLUSIVE the only one who was woken may have closed its own."""
+        with self._lock:
+            if self._open:
+                self._set(False)
+                self._set(True)
+
+    def patience(self, now: float) -> float:
+        """Seconds until a pause is over; infinite without one."""
+        return max(0.0, self._paused_until - now) if self._paused_until else float("inf")
+
+    def idle_sibling(self) -> bool:
+        """Whether another worker has a free thread."""
+        return self._scoreboard.idle_workers(besides=self._page_index)
+
+    def transfer(self, client: socket.socket, peer: Peer, unread: bytes) -> bool:
+        """Hand a connection over. False: nobody can take it now."""
+        return self._transfer.send(client, peer, unread)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Close at once; the listeners and their backlog belong to the siblings."""
+        self.draining = True
+        self.adjust(self._clients)
+        with self._lock:
+            self._page.state = WorkerState.RETIRING
+        self._close_listeners()
+
+    def stop(self) -> None:
+        """Accept what waits, then shut the listeners for every process that shares them."""
+        self.draining = self.stopping = True
+        self._drain_backlog()
+        self.adjust(self._clients)
+
+    def abandon(self) -> None:
+        """Close the listeners without a look at their backlog: the master is dead."""
+        self.draining = self.stopping = True
+        self._close_listeners()
+        self.adjust(self._clients)
+
+    def drained(self) -> bool:
+        """Go on with draining. True when nobody can come in any more."""
+        if self.stopping:
+            self._drain_backlog()
+            self._receive()
+        return not self._listeners
+
+    def _drain_backlog(self) -> None:
+        for listener in list(self._listeners):
+            if isinstance(self._locals[listener.fd], str):
+                # A Unix socket that was shut down refuses newcomers and still yields those who wait.
+                _shut(listener)
+            if self._accept_all(listener):
+                _shut(listener)
+                self._close(listener)
+
+    def _accept_all(self, listener: Listener) -> bool:
+        """True when nobody waits any more; False when descriptors ran out, or there is no end to it."""
+        return any(not self._accept(listener) for _ in range(_DRAIN_ACCEPTS)) and not self._paused_until
+
+    def _close_listeners(self) -> None:
+        for listener in list(self._listeners):
+            self._close(listener)
+
+    def _close(self, listener: Listener) -> None:
+        with self._lock:  # a thread that opens the doors must not watch what is being closed
+            if listener not in self._listeners:
+                return  # a sibling shut it, and accept() said so
+            self._bell.unwatch(listener.fd)
+            self._listeners.remove(listener)
+            with contextlib.suppress(OSError):
+                listener.socket.close()
+
+    # -- coming in -------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> bool:
+        if self._paused_until:
+            if _monotonic() < self._paused_until:
+                return False
+            self._paused_until = 0.0
+        if self.draining and not self.stopping:
+            return False
+        return self._clients < self._limit and self._has_permit()
+
+    def _set(self, wanted: bool) -> None:
+        bell = self._bell
+        if wanted is self._open:
+            return
+        self._open = wanted
+        for listener in self._listeners:
+            if wanted:
+                bell.watch_shared(listener.fd, partial(self._accept, listener))
+            else:
+                bell.unwatch(listener.fd)
+        if wanted:
+            bell.watch_shared(self._transfer.fileno(), self._receive)
+        else:
+            bell.unwatch(self._transfer.fileno())
+        if not self.draining or self.stopping:
+            self._page.state = WorkerState.IDLE if wanted else WorkerState.BUSY
+
+    def _accept(self, listener: Listener) -> bool:
+        """Accept one client. False: nobody waits, or nobody can be let in."""
+        try:
+            sock, address = listener.socket.accept()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno in _FULL:
+                self._pause(error)
+                return False
+            if error.errno in _SHUT:
+                self._close(listener)
+                return False
+            return True  # this client went away again (ECONNABORTED and its kin, accept(2))
+        sock.setblocking(False)
+        self._clients += 1
+        if self._clients >= self._limit and self._house.evict_longest_idle():
+            self._clients -= 1
+        # A Unix client's name is what it likes: a path like "10.0.0.1", or bytes (unix(7), abstract). It says nothing.
+        peer = (address[0], address[1]) if isinstance(address, tuple) else ""
+        self._house.adopt(sock, Peer(peer, self._locals[listener.fd]))
+        return True
+
+    def _receive(self) -> None:
+        """Take one connection that a sibling hands over."""
+        transferred = self._transfer.receive()
+        if transferred is not None:
+            self._house.take_over(transferred.socket, transferred.peer, transferred.unread)
+
+    def _pause(self, error: OSError) -> None:
+        """The descriptor table is full: make room, wait, go on. Nothing else helps, and exiting would not either."""
+        now = _monotonic()
+        self._paused_until = now + PAUSE_S
+        self._house.evict_longest_idle()
+        if now - self._complained >= _COMPLAIN_S:
+            self._complained = now
+            self._log.warning(
+                fields(
+                    "accepting paused, connections wait in the backlog",
+                    error=reason_of(error),
+                    clients=self._clients,
+                    cure="raise the limit (ulimit -n, LimitNOFILE) or lower worker_connections",
+                )
+            )
+
+
+def _local_name(listener: Listener) -> tuple[str, int] | str:
+    name = listener.socket.getsockname()
+    return name if isinstance(name, str) else (name[0], name[1])
+
+
+def _shut(listener: Listener) -> None:
+    with contextlib.suppress(OSError):
+        listener.socket.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,115 @@
+"""Handing an open client connection, with its unread bytes, to another worker (SCM_RIGHTS, unix(7)).
+
+One pair of Unix seqpacket sockets is made by the master and shared by all workers: whoever is idle receives. A busy
+worker gives away a connection whose next request would wait behind a long one; a retiring worker gives away its idle
+keep-alive connections. The master holds both ends open, so what is in the queue outlives any worker.
+
+Rules: only between exchanges, with nothing left to send; the sender takes the connection out of its poller *before*
+it sends (epoll follows the open file, not the descriptor: it would report the moved connection for ever); a message
+is at most `MESSAGE_BYTES`; when the queue is full the sender keeps the connection.
+"""
+
+import array
+import contextlib
+import json
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from ostler.http.connection import Peer
+
+MESSAGE_BYTES: Final = 64 * 1024
+VERSION: Final = 1
+_HEADER: Final = struct.Struct("!BH")  # version, length of the JSON part; the unread bytes follow it
+_FD_SIZE: Final = array.array("i").itemsize
+_KIND: Final = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET  # macOS has no such pair
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A connection that a sibling handed over."""
+
+    socket: socket.socket
+    peer: Peer
+    unread: bytes
+
+
+class TransferSockets:
+    """Both ends of the shared queue. Made once by the master, before any worker."""
+
+    def __init__(self, sending: socket.socket, receiving: socket.socket) -> None:
+        self._sending = sending
+        self._receiving = receiving
+
+    @classmethod
+    def create(cls) -> "TransferSockets":
+        """A new, empty queue; non-blocking on both ends."""
+        sending, receiving = socket.socketpair(socket.AF_UNIX, _KIND)
+        sending.setblocking(False)
+        receiving.setblocking(False)
+        with contextlib.suppress(OSError):
+            sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE_BYTES)
+        return cls(sending, receiving)
+
+    def fileno(self) -> int:
+        """The descriptor that is readable while a connection waits to be taken."""
+        return self._receiving.fileno()
+
+    def send(self, client: socket.socket, peer: Peer, unread: bytes) -> bool:
+        """Hand `client` over. True: it belongs to a sibling, close your copy. False: it is still yours.
+
+        Raises nothing: a full queue (EAGAIN), too many descriptors in flight (ETOOMANYREFS) and a message above
+        `MESSAGE_BYTES` all mean False.
+        """
+        text = json.dumps([peer.address, peer.local]).encode()
+        message = _HEADER.pack(VERSION, len(text)) + text + unread
+        if len(message) > MESSAGE_BYTES:
+            return False
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [client.fileno()]))]
+        try:
+            return self._sending.sendmsg([message], rights) == len(message)
+        except OSError:
+            return False
+
+    def receive(self) -> Transferred | None:
+        """Take one connection, or None when no connection waits.
+
+        A message of another version (two releases side by side during an upgrade) is dropped with its connection.
+        """
+        try:
+            message, ancillary, _flags, _sender = self._receiving.recvmsg(
+                MESSAGE_BYTES, socket.CMSG_SPACE(_FD_SIZE), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            )
+        except OSError:
+            return None
+        client = _take_descriptor(ancillary)
+        if client is None:
+            return None
+        if message[0] != VERSION:
+            client.close()
+            return None
+        _, length = _HEADER.unpack_from(message)
+        address, local = json.loads(message[_HEADER.size : _HEADER.size + length])
+        return Transferred(client, Peer(_address(address), _address(local)), message[_HEADER.size + length :])
+
+    def close(self) -> None:
+        """Close both ends in this process."""
+        self._sending.close()
+        self._receiving.close()
+
+
+def _address(value: str | list[str | int]) -> str | tuple[str, int]:
+    return value if isinstance(value, str) else (str(value[0]), int(value[1]))
+
+
+def _take_descriptor(ancillary: list[tuple[int, int, bytes]]) -> socket.socket | None:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors = array.array("i")
+            descriptors.frombytes(data[:_FD_SIZE])
+            client = socket.socket(fileno=descriptors[0])
+            client.setblocking(False)
+            return client
+    return None

@@ -1,0 +1,177 @@
+"""Children: forking, reaping, signalling them, and trying something out in one (fork(2), waitpid(2)).
+
+Every signal is blocked across fork: one that arrives between the fork and the child's own handlers would run the
+master's handler in the child, or be lost (failures R8). The child lets them in when its handlers stand.
+
+Rules for editing: no policy. System calls are bound at import: a config file is user code in the master and may replace
+`os.fork` (gevent does).
+"""
+
+import contextlib
+import gc
+import os
+import signal as _signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from ostler.errors import OstlerError
+from ostler.process.signals import block_all, name_of, restore_default, restore_mask, unblock_all
+
+_fork = os.fork
+_waitpid = os.waitpid
+_kill = os.kill
+_leave = os._exit
+_pipe = os.pipe
+_read = os.read
+_write = os.write
+_close = os.close
+
+_LIMIT_VERDICT_BYTES: Final = 65536
+_UNHANDLED: Final = 255  # the documented exit status of an exception that nobody handled
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A reaped child. Exactly one of `status` and `signal` (a name such as SIGKILL) is not None."""
+
+    pid: int
+    status: int | None
+    signal: str | None
+
+
+def fork(run: Callable[[], NoReturn]) -> int:
+    """Run `run` in a child; returns the child's pid. Raises OSError when the system has no process to give.
+
+    The child starts with all signals blocked (`signals.unblock_all`), and never returns from here.
+    """
+    mask = block_all()
+    try:
+        pid = _fork()
+        if pid == 0:
+            _be_child(run)
+        return pid
+    finally:
+        restore_mask(mask)
+
+
+def _be_child(run: Callable[[], NoReturn]) -> NoReturn:
+    status = _UNHANDLED
+    try:
+        gc.freeze()  # the child's collector need not walk, and so copy, pages that it shares with its siblings
+        run()
+    except SystemExit as request:
+        status = request.code if isinstance(request.code, int) else 1
+    except BaseException:  # noqa: BLE001  the last border of a process: nothing may unwind into the master's frames
+        traceback.print_exc()
+    finally:
+        _flush_standard_streams()
+        _leave(status)
+
+
+def _flush_standard_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # closed, full, or replaced by the application: we are leaving
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
+def reap() -> Iterator[Death]:
+    """Every child that has ended, ours or adopted (as PID 1), without waiting.
+
+    One at a time: until it is asked for the next, the pids of the others cannot come again, and may be signalled.
+    """
+    while True:
+        try:
+            pid, wait_status = _waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield _death(pid, wait_status)
+
+
+def _death(pid: int, wait_status: int) -> Death:
+    if os.WIFSIGNALED(wait_status):
+        return Death(pid, None, name_of(os.WTERMSIG(wait_status)))
+    return Death(pid, os.WEXITSTATUS(wait_status), None)
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Signal a child. One that has ended is a zombie until we reap it, so the pid cannot be someone else's."""
+    with contextlib.suppress(ProcessLookupError):
+        _kill(pid, number)
+
+
+class Trial:
+    """A function tried in a forked child, so that whatever it does to its process (hang, exit, crash) hurts only that.
+
+    The child writes its verdict into a pipe: b"+" when the function returned, b"-" and a text when it raised. No
+    verdict means that the process ended another way; whoever reaps `pid` knows how.
+    """
+
+    def __init__(self, attempt: Callable[[], object], prepare_child: Callable[[], None]) -> None:
+        """prepare_child: closes what the child must not hold. Raises OSError when the fork fails."""
+        reader, writer = _pipe()
+        try:
+            self.pid = fork(lambda: _try_out(attempt, prepare_child, writer))
+        except OSError:
+            _close(reader)
+            _close(writer)
+            raise
+        _close(writer)
+        os.set_blocking(reader, False)
+        self._reader = reader
+        self._verdict = bytearray()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def ended(self) -> bool:
+        """Take what has arrived; True when the child wrote all it will ever write."""
+        while True:
+            try:
+                data = _read(self._reader, 65536)
+            except BlockingIOError:
+                return False
+            if not data:
+                return True
+            self._verdict += data[: max(0, _LIMIT_VERDICT_BYTES - len(self._verdict))]
+
+    @property
+    def passed(self) -> bool:
+        return self._verdict[:1] == b"+"
+
+    @property
+    def text(self) -> str | None:
+        """Why the function failed; None when the process ended without saying so."""
+        if self._verdict[:1] != b"-":
+            return None
+        return self._verdict[1:].decode("utf-8", "replace")
+
+    def kill(self) -> None:
+        """For one that takes too long, while it is not reaped."""
+        send_signal(self.pid, _signal.SIGKILL)
+
+    def close(self) -> None:
+        _close(self._reader)
+
+
+def _try_out(attempt: Callable[[], object], prepare_child: Callable[[], None], writer: int) -> NoReturn:
+    prepare_child()
+    # Handlers are the master's, and say nothing here; the default ones let TERM and INT end this child.
+    restore_default((_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGCHLD))
+    unblock_all()
+    verdict = b"+"
+    try:
+        attempt()
+    except SystemExit as request:
+        verdict = f"-it ended the process (sys.exit({request.code!r}))".encode("utf-8", "replace")
+    except OstlerError as error:
+        verdict = f"-{error}".encode("utf-8", "replace")
+    except BaseException as error:  # noqa: BLE001  the verdict is what this process is for
+        verdict = f"-{type(error).__name__}: {error}".encode("utf-8", "replace")
+    _write(writer, verdict[:_LIMIT_VERDICT_BYTES])
+    _leave(0)

@@ -1,0 +1,123 @@
+"""Signals as facts: a handler that does nothing, a file descriptor that wakes a loop, and the mask held across fork.
+
+Python's C handler writes each signal's number into the wakeup descriptor at once, whatever the main thread does, so a
+loop in any thread reads them in order (signal(7), signal.set_wakeup_fd). No handler of ours ever runs policy.
+
+Rules for editing: names and numbers are computed here only; the system calls are bound at import, before a config file
+could monkey patch them.
+"""
+
+import signal as _signal
+import socket as _socket
+import sys
+from collections.abc import Iterable
+from types import FrameType
+from typing import Final
+
+_install = _signal.signal
+_set_wakeup_fd = _signal.set_wakeup_fd
+_set_mask = _signal.pthread_sigmask
+
+# faulthandler.register() listens to it in the worker, with the channel as its file: that works while C code holds the
+# GIL. A real-time signal, since applications and libraries use the named ones. macOS has none; SIGINFO is unused there.
+if sys.platform == "darwin":
+    DUMP_SIGNAL: Final[int] = int(_signal.SIGINFO)
+else:
+    DUMP_SIGNAL: Final[int] = int(_signal.SIGRTMIN) + 7
+
+# What the master listens to.
+MASTER_SIGNALS: Final[tuple[_signal.Signals, ...]] = (
+    _signal.SIGCHLD,
+    _signal.SIGHUP,
+    _signal.SIGINT,
+    _signal.SIGQUIT,
+    _signal.SIGTERM,
+    _signal.SIGTTIN,
+    _signal.SIGTTOU,
+    _signal.SIGUSR1,
+    _signal.SIGUSR2,
+    _signal.SIGWINCH,
+)
+
+# What a worker ignores, because the kernel, systemd or `pkill` send it to every process (failures R9).
+WORKER_IGNORES: Final[tuple[_signal.Signals, ...]] = (
+    _signal.SIGHUP,
+    _signal.SIGTTIN,
+    _signal.SIGTTOU,
+    _signal.SIGUSR2,
+    _signal.SIGWINCH,
+)
+
+
+def name_of(number: int) -> str:
+    """SIGTERM for 15; SIGRTMIN+7 and the like for real-time signals."""
+    try:
+        return _signal.Signals(number).name
+    except ValueError:
+        if sys.platform != "darwin" and _signal.SIGRTMIN < number < _signal.SIGRTMAX:
+            return f"SIGRTMIN+{number - _signal.SIGRTMIN}"
+        return f"signal {number}"
+
+
+def block_all() -> set[int]:
+    """Hold back every signal in this thread; returns the former mask for `restore_mask`."""
+    return set(_set_mask(_signal.SIG_SETMASK, _signal.valid_signals()))
+
+
+def restore_mask(mask: Iterable[int]) -> None:
+    _set_mask(_signal.SIG_SETMASK, mask)
+
+
+def unblock_all() -> None:
+    """Let held signals in: the last step of a child that has set its handlers."""
+    _set_mask(_signal.SIG_SETMASK, ())
+
+
+def ignore(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        _install(number, _signal.SIG_IGN)
+
+
+def restore_default(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        _install(number, _signal.SIG_DFL)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Installed so that the signal is caught; its number travels through the wakeup descriptor."""
+
+
+class SignalEdge:
+    """Turns `numbers` into bytes on a descriptor. One per process; made in the main thread.
+
+    In a forked child: close the inherited edge first (signals are still blocked), then make the child's own.
+    """
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._reader, self._writer = _socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        _set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            _install(number, _do_nothing)
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def take(self) -> list[int]:
+        """Signals since the last call, oldest first. Never blocks; any thread."""
+        taken = bytearray()
+        while True:
+            try:
+                data = self._reader.recv(4096)
+            except BlockingIOError:
+                return list(taken)
+            if not data:
+                return list(taken)
+            taken += data
+
+    def close(self) -> None:
+        """Stop listening. Handlers stay installed: they do nothing."""
+        _set_wakeup_fd(-1)
+        self._reader.close()
+        self._writer.close()

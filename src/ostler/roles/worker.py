@@ -1,0 +1,325 @@
+"""A worker process, top to bottom: from the fork to its exit.
+
+`run_worker` boots (signals, post_fork, application), says Ready over the channel, serves, and leaves with os._exit.
+What the master says comes over the channel, what the system says as signals; both are read by whichever thread leads
+the reactor, so neither waits for the application.
+
+    TERM        asks the master to be replaced, and serves on until it is ordered to retire
+    INT, QUIT   quick stop         USR1   reopen the logs        ABRT   worker_abort hook, exit 1 (main thread)
+    end of file on the channel: the master is dead; what runs may finish within `ORPHAN_S`
+"""
+
+import atexit
+import contextlib
+import faulthandler
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final, NoReturn, cast
+
+from ostler import __version__
+from ostler.app.environ import EnvironTemplate
+from ostler.app.loader import AppBootError, apply_paths, load_app, parse_app
+from ostler.app.wsgi import Application, FileWrapper, WsgiAdapter
+from ostler.config.settings import Settings
+from ostler.drivers.crew import Crew
+from ostler.drivers.doors import Doors
+from ostler.drivers.reactor import Reactor
+from ostler.drivers.timeouts import Timeouts
+from ostler.drivers.transfer import TransferSockets
+from ostler.errors import BootError, OstlerError
+from ostler.http.limits import Limits
+from ostler.lifecycle import Observer
+from ostler.logline import fields
+from ostler.observe.access import AccessLog
+from ostler.observe.hooks import HookArguments, WorkerFacts, WorkerHooks
+from ostler.observe.logs import Logs
+from ostler.observe.scoreboard import Scoreboard
+from ostler.observe.span import SpanMaker
+from ostler.process.channel import BootFailed, Channel, Ready, Retire, RetireRequest, Stop
+from ostler.process.listeners import Listener
+from ostler.process.parent import die_with_parent, outlive_parent
+from ostler.process.signals import DUMP_SIGNAL, WORKER_IGNORES, SignalEdge, ignore, restore_default, unblock_all
+from ostler.process.watch import Watcher
+from ostler.workers.base import ExchangeRunner, Worker
+from ostler.workers.gthread import ThreadWorker
+from ostler.workers.sync import SyncWorker
+
+ORPHAN_S: Final = 0.8
+"""How long a worker without a master may finish what it is serving."""
+EXIT_S: Final = 5.0
+"""How long atexit functions may take before the process leaves all the same."""
+
+KINDS: Final[dict[str, type[Worker]]] = {"sync": SyncWorker, "gthread": ThreadWorker}
+
+_SOFTWARE: Final = f"ostler/{__version__}"
+
+_monotonic = time.monotonic
+_kill = os.kill
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStart:
+    """All that a worker is started with."""
+
+    age: int
+    settings: Settings
+    listeners: tuple[Listener, ...]
+    scoreboard: Scoreboard
+    page: int
+    """Index of this process's page."""
+    channel: Channel
+    transfer: TransferSockets
+    logs: Logs
+    hook_arguments: HookArguments
+
+
+def run_worker(start: WorkerStart) -> NoReturn:
+    """Be a worker. Called in the child right after the fork, with all signals blocked; never returns."""
+    status = 1
+    try:
+        status = _WorkerRole(start).run()
+    except BaseException:  # noqa: BLE001  the border of the process: nothing of the master's stack may run on
+        start.logs.error.exception("worker failed; this is a defect of Ostler, please report it")
+    finally:
+        os._exit(status)
+
+
+class _WorkerRole:
+    def __init__(self, start: WorkerStart) -> None:
+        self.start = start
+        self.settings = start.settings
+        self.log: logging.Logger = start.logs.error
+        self.page = start.scoreboard.page(start.page)
+        self.edge: SignalEdge | None = None
+        self.reactor: Reactor | None = None
+        self.quick = False
+        self.orphaned = False
+        self.master_pid = os.getppid()
+        facts = WorkerFacts(
+            age=start.age,
+            ppid=self.master_pid,
+            settings=start.settings,
+            listeners=start.listeners,
+            page=self.page,
+            pid=os.getpid(),
+        )
+        self.hooks = WorkerHooks(facts, start.hook_arguments, self.log)
+
+    def run(self) -> int:
+        began = _monotonic()
+        self.page.reset(os.getpid(), began)
+        die_with_parent(self.master_pid)
+        self._boot_signals()
+        try:
+            worker = self._boot()
+        except OstlerError as error:
+            return self._boot_failed(error)
+        outlive_parent()
+        assert self.reactor is not None
+        self.page.beat(_monotonic())
+        if self.settings.reload:  # before Ready: from then on a changed file must be noticed
+            Watcher(self._changed, package=parse_app(self.settings.wsgi_app).module).start()
+        self.start.channel.send(Ready(round((_monotonic() - began) * 1000)))
+        worker.serve()
+        status = self._leave()
+        if self.orphaned:
+            # Stay to the end: a sibling that hangs in C code needs somebody to kill it.
+            time.sleep(2 * ORPHAN_S)
+        return status
+
+    # -- boot ------------------------------------------------------------------------------------------------
+
+    def _boot_signals(self) -> None:
+        """Until it serves, a worker has nothing to finish: QUIT and INT end it, TERM is the master's to answer."""
+        ignore(WORKER_IGNORES)
+        restore_default((signal.SIGCHLD, signal.SIGALRM))
+        signal.signal(signal.SIGUSR1, self._reopen_in_boot)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(signal.SIGABRT, self._abort)
+        faulthandler.register(DUMP_SIGNAL, file=self.start.channel.fileno(), all_threads=True)
+        unblock_all()
+
+    def _boot(self) -> Worker:
+        start, settings = self.start, self.settings
+        self.hooks.post_fork()
+        apply_paths(settings)
+        os.environ["SERVER_SOFTWARE"] = _SOFTWARE
+        random.seed()  # the master's state was inherited by every worker
+        application = cast(Application, load_app(settings.wsgi_app))
+        self.hooks.post_worker_init()
+        kind = KINDS[settings.worker_class]
+        crew = Crew(kind.permits(settings.threads))
+        doors = Doors(
+            listeners=start.listeners,
+            transfer=start.transfer,
+            scoreboard=start.scoreboard,
+            page_index=start.page,
+            has_permit=lambda: crew.has_permit,
+            client_limit=settings.worker_connections,
+            log=self.log,
+        )
+        template = EnvironTemplate(settings, self._constants(), os.environ)
+        self.reactor = Reactor(
+            crew=crew,
+            doors=doors,
+            page=self.page,
+            template=template,
+            limits=Limits(
+                request_line=settings.limit_request_line,
+                fields=settings.limit_request_fields,
+                field_size=settings.limit_request_field_size,
+            ),
+            timeouts=Timeouts.of(settings),
+            request_buffering=settings.request_buffering,
+            leader_beats=kind.leader_beats,
+            run_exchange=ExchangeRunner(WsgiAdapter(application, template, self.log), self._spans()),
+            log=self.log,
+        )
+        self._serve_signals(self.reactor)
+        self.reactor.watch(start.channel.fileno(), self._hear_master)
+        return kind(self.reactor, settings.threads)
+
+    def _constants(self) -> dict[str, object]:
+        settings = self.settings
+        return {
+            "SERVER_SOFTWARE": _SOFTWARE,
+            "wsgi.errors": self.start.logs.error_stream,
+            "wsgi.file_wrapper": FileWrapper,
+            "wsgi.multiprocess": settings.workers > 1,
+            "wsgi.multithread": KINDS[settings.worker_class].permits(settings.threads) > 1,
+        }
+
+    def _spans(self) -> SpanMaker:
+        settings, sink = self.settings, self.start.logs.access
+        observers: list[Observer] = [] if sink is None else [AccessLog(settings.access_log_format, sink)]
+        limit = settings.max_requests
+        if limit:
+            limit += random.randint(0, settings.max_requests_jitter)
+        return SpanMaker(self.page, self.hooks, observers, limit, self._request_limit_reached)
+
+    def _boot_failed(self, error: OstlerError) -> int:
+        if isinstance(error, AppBootError) and error.traceback_text:
+            # The summary goes to the master, whose line says what follows from it; the traceback is shown once, here.
+            self.log.error("the application raised while it was imported\n%s", error.traceback_text.rstrip())
+        status = error.exit_status if error.exit_status != 1 else BootError.exit_status
+        self.start.channel.send(BootFailed(status, str(error)))
+        self.hooks.worker_exit()
+        return status
+
+    # -- what the master and the system say ------------------------------------------------------------------
+
+    def _serve_signals(self, reactor: Reactor) -> None:
+        self.edge = SignalEdge((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1))
+        signal.signal(signal.SIGABRT, self._abort)
+        reactor.watch(self.edge.fileno(), self._hear_signals)
+
+    def _hear_signals(self) -> None:
+        assert self.edge is not None
+        for number in self.edge.take():
+            match number:
+                case signal.SIGTERM:
+                    self.start.channel.send(RetireRequest("signal"))
+                case signal.SIGINT | signal.SIGQUIT:
+                    self._stop_quickly()
+                case signal.SIGUSR1:
+                    self.start.logs.reopen()
+                case _:
+                    pass
+
+    def _hear_master(self) -> None:
+        reactor = self.reactor
+        assert reactor is not None
+        messages = self.start.channel.receive()
+        if messages is None:
+            self._orphaned(reactor)
+            return
+        for message in messages:
+            match message:
+                case Retire():
+                    reactor.retire()
+                case Stop():
+                    reactor.stop()
+                case _:
+                    pass
+
+    def _orphaned(self, reactor: Reactor) -> None:
+        """The master is dead: finish what runs, within a second, and take siblings along that cannot."""
+        self.orphaned = True
+        reactor.unwatch(self.start.channel.fileno())
+        self.log.error(fields("master is gone, worker leaves", pid=os.getpid(), within_s=ORPHAN_S))
+        after(ORPHAN_S, self._end_orphans)
+        reactor.abandon()
+
+    def _end_orphans(self) -> None:
+        scoreboard, own = self.start.scoreboard, os.getpid()
+        for index in range(scoreboard.pages):
+            pid = scoreboard.page(index).pid
+            if pid and pid != own and _is_our_orphan(pid):
+                with contextlib.suppress(OSError):
+                    _kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+    def _stop_quickly(self) -> None:
+        if not self.quick:
+            self.quick = True
+            self.hooks.worker_int()
+            # A quick stop cuts what runs: nobody waits for the application's thread.
+            after(0.0, self._leave_now)
+
+    def _leave_now(self) -> None:
+        os._exit(self._leave())
+
+    def _abort(self, _number: int, _frame: FrameType | None) -> None:
+        self.hooks.worker_abort()
+        os._exit(1)
+
+    def _reopen_in_boot(self, _number: int, _frame: FrameType | None) -> None:
+        self.start.logs.reopen()
+
+    def _request_limit_reached(self) -> None:
+        self.start.channel.send(RetireRequest("max_requests"))
+
+    def _changed(self, filename: str) -> None:
+        self.log.info(fields("file changed, worker asks to be replaced", file=filename))
+        self.start.channel.send(RetireRequest("reload"))
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _leave(self) -> int:
+        """Everything is served: hooks, atexit functions (exporters flush there), streams; but not for ever."""
+        after(EXIT_S, lambda: os._exit(0))
+        self.hooks.worker_exit()
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        return 0
+
+
+def after(delay_s: float, action: Callable[[], object]) -> None:
+    """Do `action` on a thread of its own, in `delay_s` seconds, unless the process is gone by then."""
+
+    def wait() -> None:
+        time.sleep(delay_s)
+        action()
+
+    threading.Thread(target=wait, name="ostler-timer", daemon=True).start()
+
+
+def _is_our_orphan(pid: int) -> bool:
+    """Whether `pid` still runs the program that we run: the number could belong to a stranger by now."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as theirs, open("/proc/self/cmdline", "rb") as ours:
+            return theirs.read() == ours.read()
+    except OSError:
+        return False

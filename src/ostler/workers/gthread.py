@@ -1,0 +1,33 @@
+"""gthread: `threads` requests at a time, each on the thread that read it.
+
+There is one thread more than application calls may run, so somebody always leads. A fast request is read, run and
+answered by the leader; only a slow one costs a second thread, which takes the lead over. The main thread runs no
+application code: it is free for signal handlers.
+"""
+
+import threading
+
+from ostler.workers.base import Worker
+
+
+class ThreadWorker(Worker):
+    """Several application calls at a time."""
+
+    leader_beats = True
+
+    def serve(self) -> None:
+        """See `Worker`."""
+        threads = [
+            threading.Thread(target=self._work, name=f"ostler-{number}", daemon=True)
+            for number in range(self.threads + 1)
+        ]
+        for thread in threads:
+            thread.start()
+        self.reactor.done.wait()
+        for thread in threads:
+            thread.join(timeout=0.2)
+
+    def _work(self) -> None:
+        reactor = self.reactor
+        while not reactor.finished and reactor.crew.stand_by():
+            reactor.lead(may_run=True)

@@ -1,0 +1,53 @@
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from ostler.process.signals import DUMP_SIGNAL, SignalEdge, block_all, ignore, name_of, restore_default, restore_mask
+
+
+@pytest.fixture
+def edge() -> Iterator[SignalEdge]:
+    numbers = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+    former = {number: signal.getsignal(number) for number in numbers}
+    edge = SignalEdge(numbers)
+    yield edge
+    edge.close()
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+def test_names() -> None:
+    assert name_of(15) == "SIGTERM"
+    assert name_of(DUMP_SIGNAL) == f"SIGRTMIN+{DUMP_SIGNAL - signal.SIGRTMIN}"
+    assert name_of(200) == "signal 200"
+
+
+def test_signals_are_taken_in_their_order(edge: SignalEdge) -> None:
+    for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(os.getpid(), number)
+    assert edge.take() == [signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2]
+    assert edge.take() == []
+
+
+def test_blocked_signals_are_not_lost(edge: SignalEdge) -> None:
+    mask = block_all()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert edge.take() == []
+    restore_mask(mask)
+    assert edge.take() == [signal.SIGUSR1]
+
+
+def test_ignored_signals_are_not_heard(edge: SignalEdge) -> None:
+    ignore([signal.SIGUSR1])
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert edge.take() == []
+    restore_default([signal.SIGWINCH])
+    assert signal.getsignal(signal.SIGWINCH) is signal.SIG_DFL
+
+
+def test_thousands_of_unread_signals_do_no_harm(edge: SignalEdge) -> None:
+    for _ in range(5000):
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert set(edge.take()) == {signal.SIGUSR1}
