@@ -1,0 +1,98 @@
+"""Nginx as people put it in front: a child process with its own configuration, keep-alive to the server."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.integration.client import Address
+from tests.integration.harness import ROOT, bind_value, free_port
+from tests.integration.processes import kill
+from tests.integration.waiting import wait_until
+
+# The page how-to/nginx.md shows this file; the tests run it with their own addresses.
+SITE = ROOT / "docs" / "how-to" / "nginx.conf"
+CONFIG = """
+daemon off;
+{user}
+pid {home}/nginx.pid;
+error_log {home}/error.log info;
+worker_processes 1;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    # A lost request is to be seen, not mended.
+    proxy_next_upstream off;
+    include {home}/site.conf;
+}}
+"""
+
+
+def site(upstream: Address, port: int) -> str:
+    """The documented site, on the test's addresses."""
+    text = SITE.read_text()
+    for documented, ours in (("unix:/run/ostler/http.sock", bind_value(upstream)), ("80", f"127.0.0.1:{port}")):
+        directive = "server" if documented.startswith("unix") else "listen"
+        assert text.count(f"{directive} {documented};") == 1, f"{SITE} has no {directive} {documented}"
+        text = text.replace(f"{directive} {documented};", f"{directive} {ours};")
+    return text
+
+
+def find_tool(name: str) -> str:
+    """The path of a program that tests need. Missing: a failure on CI, a skip that says why elsewhere."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
+    if path is None:
+        message = f"{name} is not installed (.ci/run installs it)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+class Nginx:
+    """One Nginx with one upstream. Over TCP to clients; TCP or Unix to the server."""
+
+    def __init__(self, upstream: Address) -> None:
+        program = find_tool("nginx")
+        self.home = Path(tempfile.mkdtemp(prefix="ostler-nginx-"))
+        self.address = ("127.0.0.1", free_port())
+        # Root's Nginx would run its worker as nobody, who may not enter the directories of tests.
+        user = "user root;" if os.geteuid() == 0 else ""
+        (self.home / "nginx.conf").write_text(CONFIG.format(user=user, home=self.home))
+        (self.home / "site.conf").write_text(site(upstream, self.address[1]))
+        self.process = subprocess.Popen(
+            [program, "-p", str(self.home), "-e", str(self.home / "error.log"), "-c", str(self.home / "nginx.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self.listening, "nginx listens")
+
+    def listening(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"nginx ended with {self.process.returncode}: {self.error_log()}")
+        with socket.socket() as probe:
+            return probe.connect_ex(self.address) == 0
+
+    def error_log(self) -> str:
+        path = self.home / "error.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def stop(self) -> None:
+        kill(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        finally:
+            kill(self.process.pid)
+            self.process.wait(10)
+            shutil.rmtree(self.home, ignore_errors=True)
