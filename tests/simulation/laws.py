@@ -30,8 +30,11 @@ def judge(world: World, action: Action) -> None:
             assert action.page not in pages, f"page {action.page} is given twice"
         case OrderRetire(pid, _):
             process = world.processes[pid]
-            assert process.serving, f"retired twice, or never ready: {process}"
-            assert len(world.serving()) - 1 >= books.goal, "a serving worker retires though no more than the goal serve"
+            finishes = process.serving or (process.ready_late and not process.ordered)
+            assert finishes, f"retired twice, or never ready: {process}"
+            left = len(world.serving()) - process.serving
+            enough = left >= books.goal or not process.serving  # a late one was never counted as capacity
+            assert enough, "a serving worker retires though no more than the goal serve"
         case OrderStop(pid):
             assert books.stop_asked_at is not None, "Stop without a stop"
             assert world.processes[pid].ready_at is not None
@@ -52,6 +55,8 @@ def judge_kick(world: World, process: Process, kick: Kick) -> None:
             stops = world.books.quick_asked_at is not None or world.books.status is not None
             first_boot_failed = world.supervisor.stopping
             assert process.booting or stops or first_boot_failed, f"QUIT to a serving worker: {process}"
+        case Kick.CANCEL:
+            assert process.booting, f"CANCEL to a worker that serves or leaves: {process}"
         case Kick.DUMP:
             silent = spec.timeout_s > 0 and process.hung_since is not None and now - process.hung_since > spec.timeout_s
             overdue = process.stop_at is not None and now - process.stop_at >= spec.graceful_timeout_s - EPSILON_S
@@ -72,7 +77,10 @@ def patience_is_over(process: Process, now: float) -> bool:
         return now - process.aborted_at >= ABORT_S - EPSILON_S
     if process.dumped_at is not None:
         return process.dumped_for != "silent" and now - process.dumped_at >= DUMP_S - EPSILON_S
-    leaves_since = process.quit_at if process.quit_at is not None else process.failed_at
+    # One whose Ready crossed CANCEL serves, and has the same patience as others that retire.
+    cancelled_at = None if process.ready_late else process.cancelled_at
+    pushes = (process.quit_at, cancelled_at, process.failed_at)
+    leaves_since = next((when for when in pushes if when is not None), None)
     return leaves_since is not None and now - leaves_since >= QUIT_S - EPSILON_S
 
 

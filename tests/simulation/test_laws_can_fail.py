@@ -101,6 +101,10 @@ def trust_that_quit_is_heard(patch: Patch) -> None:
     patch.setattr(Handle, "enter", trusting)
 
 
+def cut_a_boot_that_was_ready_before_it_was_cancelled(patch: Patch) -> None:
+    patch.setattr(Supervisor, "_let_go", lambda self, handle: None)
+
+
 def trust_that_abort_is_heard(patch: Patch) -> None:
     enter = Handle.enter
 
@@ -163,6 +167,7 @@ BROKEN: list[Callable[[Patch], None]] = [
     no_patience_after_the_dump,
     no_patience_after_quit,
     trust_that_quit_is_heard,
+    cut_a_boot_that_was_ready_before_it_was_cancelled,
     trust_that_abort_is_heard,
     hold_everyone_hung_after_a_sleep,
     never_back_off,

@@ -67,12 +67,15 @@ class Process:
     stop_at: float | None = None  # told to retire, to stop, or by QUIT
     failed_at: float | None = None  # it said that it cannot boot
     quit_at: float | None = None
+    cancelled_at: float | None = None  # its boot was not needed any more
     dumped_at: float | None = None
     dumped_for: str = ""  # the reason that the law found: "silent", "overdue" or "unborn"
     aborted_at: float | None = None
     killed_at: float | None = None
     hung_since: float | None = None
     asked: bool = False
+    ready_late: bool = False  # its Ready crossed the order to end its boot
+    ordered: bool = False  # told to retire or to stop
 
     @property
     def unwanted(self) -> bool:
@@ -98,6 +101,7 @@ class Manners:
     deaf: float = 0.0  # does not hear QUIT, Retire or ABRT
     stuck: float = 0.0  # outlives KILL for some seconds
     fork_fails: float = 0.0
+    ready_when_cancelled: float = 0.2  # its Ready was on the way when its boot was cancelled
 
 
 @dataclass(slots=True)
@@ -267,6 +271,12 @@ class World:
                 if process.code is Code.CRASHING:
                     self.plan(self.random.uniform(0.05, 1.5), lambda: self.crash(process, "SIGSEGV"))
 
+    def _ready_after_all(self, process: Process) -> None:
+        if self.processes.get(process.pid) is process and process.killed_at is None:
+            process.ready_at = self.now
+            process.ready_late = True
+            self.tell(WorkerReady(process.pid, 50))
+
     # -- orders
 
     def _obey(self, action: Action) -> Event | None:
@@ -275,8 +285,10 @@ class World:
                 self.books.forks.append(self.now)
                 return self._born(action)
             case OrderRetire(pid, _):
+                self.processes[pid].ordered = True
                 self._told(self.processes[pid], self.random.uniform(*self.manners.drain_s))
             case OrderStop(pid):
+                self.processes[pid].ordered = True
                 self._told(self.processes[pid], self.random.uniform(*self.manners.drain_s))
             case Send(pid, kick):
                 self._kicked(self.processes[pid], kick)
@@ -304,6 +316,12 @@ class World:
             case Kick.QUIT:
                 process.quit_at = self.now
                 self._told(process, 0.05)
+            case Kick.CANCEL:
+                process.cancelled_at = process.stop_at = self.now
+                if process.code is Code.GOOD and self.random.random() < self.manners.ready_when_cancelled:
+                    self.plan(0.001, lambda: self._ready_after_all(process))
+                else:
+                    self._told(process, 0.05)
             case Kick.DUMP:
                 if process.booting:
                     self.note_failed_boot(process)

@@ -25,6 +25,9 @@ if sys.platform == "darwin":
 else:
     DUMP_SIGNAL: Final[int] = int(_signal.SIGRTMIN) + 7
 
+# Ends a worker that boots and is not needed any more; one that serves ignores it, which is the default (signal(7)).
+CANCEL_SIGNAL: Final[int] = int(_signal.SIGURG)
+
 # What the master listens to.
 MASTER_SIGNALS: Final[tuple[_signal.Signals, ...]] = (
     _signal.SIGCHLD,

@@ -26,7 +26,7 @@ from ostler.observe.scoreboard import WorkerState
 from ostler.process.channel import Channel, Retire, Stop
 from ostler.process.fork import fork, send_signal
 from ostler.process.listeners import Listener
-from ostler.process.signals import DUMP_SIGNAL
+from ostler.process.signals import CANCEL_SIGNAL, DUMP_SIGNAL
 from ostler.roles.generation import Generation
 from ostler.roles.worker import WorkerStart, run_worker
 from ostler.supervisor.actions import (
@@ -48,6 +48,7 @@ from ostler.supervisor.events import Forked, ForkFailed
 
 _SIGNALS: Final = {
     Kick.QUIT: signal.SIGQUIT,
+    Kick.CANCEL: CANCEL_SIGNAL,
     Kick.DUMP: DUMP_SIGNAL,
     Kick.ABORT: signal.SIGABRT,
     Kick.KILL: signal.SIGKILL,

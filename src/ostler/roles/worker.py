@@ -46,7 +46,15 @@ from ostler.observe.span import SpanMaker
 from ostler.process.channel import BootFailed, Channel, Ready, Retire, RetireRequest, Stop
 from ostler.process.listeners import Listener
 from ostler.process.parent import die_with_parent, outlive_parent
-from ostler.process.signals import DUMP_SIGNAL, WORKER_IGNORES, SignalEdge, ignore, restore_default, unblock_all
+from ostler.process.signals import (
+    CANCEL_SIGNAL,
+    DUMP_SIGNAL,
+    WORKER_IGNORES,
+    SignalEdge,
+    ignore,
+    restore_default,
+    unblock_all,
+)
 from ostler.process.watch import Watcher
 from ostler.workers.base import ExchangeRunner, Worker
 from ostler.workers.gthread import ThreadWorker
@@ -143,7 +151,7 @@ class _WorkerRole:
         restore_default((signal.SIGCHLD, signal.SIGALRM))
         signal.signal(signal.SIGUSR1, self._reopen_in_boot)
         signal.signal(signal.SIGTERM, lambda *_: None)
-        for number in (signal.SIGINT, signal.SIGQUIT):
+        for number in (signal.SIGINT, signal.SIGQUIT, CANCEL_SIGNAL):
             signal.signal(number, lambda *_: os._exit(0))
         signal.signal(signal.SIGABRT, self._abort)
         faulthandler.register(DUMP_SIGNAL, file=self.start.channel.fileno(), all_threads=True)
@@ -219,6 +227,7 @@ class _WorkerRole:
     # -- what the master and the system say ------------------------------------------------------------------
 
     def _serve_signals(self, reactor: Reactor) -> None:
+        restore_default((CANCEL_SIGNAL,))  # too late: the master will hear Ready, and order what is to be done
         self.edge = SignalEdge((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1))
         signal.signal(signal.SIGABRT, self._abort)
         reactor.watch(self.edge.fileno(), self._hear_signals)

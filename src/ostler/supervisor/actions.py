@@ -19,6 +19,7 @@ class Kick(Enum):
     """What can be done to a process by signal."""
 
     QUIT = "quit"  # leave now, in order
+    CANCEL = "cancel"  # leave, unless you serve already: then you will be told to retire
     DUMP = "dump"  # write the stacks of all threads into the channel
     ABORT = "abort"  # worker_abort hook, then leave
     KILL = "kill"

@@ -12,6 +12,7 @@ from ostler.supervisor.policy import ABORT_S, DUMP_S, QUIT_S, SLOW_BOOT_S, UNREA
 TIMEOUT = "timeout"
 GRACEFUL_TIMEOUT = "graceful timeout"
 BOOT_TIMEOUT = "boot timeout"
+NOT_NEEDED = "not needed any more"
 
 
 def begin_boot(handle: Handle, spec: GenerationSpec, now: float) -> None:
@@ -38,6 +39,14 @@ def quit_(handle: Handle, cause: str, now: float) -> list[Action]:
     """It leaves at once, in order; a booting one runs user code and may not hear us, so KILL is near."""
     handle.enter(State.QUITTING, now + QUIT_S, cause)
     return [] if handle.pid is None else [Send(handle.pid, Kick.QUIT)]
+
+
+def cancel_boot(handle: Handle, now: float) -> list[Action]:
+    """A BOOTING worker is not needed. It may have become ready a moment ago, and serve: CANCEL does not cut that, and
+    its Ready, when we read it, has it retire like any other.
+    """
+    handle.enter(State.QUITTING, now + QUIT_S, NOT_NEEDED)
+    return [] if handle.pid is None else [Send(handle.pid, Kick.CANCEL)]
 
 
 def dump(handle: Handle, cause: str, now: float) -> list[Action]:

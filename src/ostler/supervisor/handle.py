@@ -9,7 +9,8 @@ roles/worker.py.)
                                      v
     QUITTING --2 s--> KILLED <--- ABORTED
 
-QUITTING: told by SIGQUIT to leave (a quick stop, a boot that is not wanted any more, a boot that failed).
+QUITTING: told to leave (a quick stop, a boot that is not wanted any more, a boot that failed). A boot that was ready
+before it heard of that goes to RETIRING.
 READY and BOOTING are capacity; every other state is leaving and only has to be reaped.
 
 Rules for editing: one deadline per state; every state but READY and KILLED has one, so nothing can wait for ever.

@@ -20,8 +20,6 @@ from ostler.supervisor.handle import Handle, State
 from ostler.supervisor.policy import SURGE, Backoff
 from ostler.supervisor.roster import Roster
 
-_NOT_NEEDED = "not needed any more"
-
 
 class Reconciler:
     """Reads the supervisor's roster, generations and back-offs, and changes the roster with the orders it gives."""
@@ -70,7 +68,7 @@ class Reconciler:
         wanted = (self._generations.base, self._generations.on_trial)
         for handle in self._roster.in_state(State.BOOTING):
             if handle.generation not in wanted:
-                self._orders += deadlines.quit_(handle, _NOT_NEEDED, self._now)
+                self._orders += deadlines.cancel_boot(handle, self._now)
 
     def _retire_surplus(self) -> None:
         """More serve than should: stale ones go first, of these the one whose successor serves, then the oldest."""
@@ -88,7 +86,7 @@ class Reconciler:
         surplus = -self._missing() - (SURGE if replacing else 0)
         youngest_first = self._booting(self._generations.base)[::-1]
         for handle in youngest_first[: max(0, surplus)]:
-            self._orders += deadlines.quit_(handle, _NOT_NEEDED, self._now)
+            self._orders += deadlines.cancel_boot(handle, self._now)
 
     # -- what should come
 

@@ -136,7 +136,7 @@ class Supervisor:
         self._fork.succeeded()
         self._log(Level.INFO, f"worker booting {handle.tag}")
         if handle.state is State.QUITTING and handle.pid is not None:
-            self._orders.append(Send(handle.pid, Kick.QUIT))
+            self._orders.append(Send(handle.pid, Kick.CANCEL if handle.cause == deadlines.NOT_NEEDED else Kick.QUIT))
 
     def _note_fork_failed(self, age: int, reason: str) -> None:
         handle = self.roster.remove(age)
@@ -146,6 +146,8 @@ class Supervisor:
             self._log(Level.ERROR, text)
 
     def _note_ready(self, handle: Handle, boot_ms: int) -> None:
+        if handle.state is State.QUITTING and handle.cause == deadlines.NOT_NEEDED:
+            self._let_go(handle)
         if handle.state is not State.BOOTING:
             return
         handle.enter(State.READY, None)
@@ -155,6 +157,15 @@ class Supervisor:
             self._commit()
         if handle.generation == self.generations.committed:
             self._note_healed(handle)
+
+    def _let_go(self, handle: Handle) -> None:
+        """It was ready before it heard that it is not needed: what it has accepted meanwhile it finishes."""
+        handle.ready_at = self._now
+        spec = self.generations.spec(handle.generation)
+        if self.stopping:
+            self._orders += deadlines.stop(handle, spec, self._now)
+        else:
+            self._orders += deadlines.retire(handle, spec, False, self._now)
 
     def _note_healed(self, handle: Handle) -> None:
         """Code boots: what was held back goes on."""
@@ -298,8 +309,10 @@ class Supervisor:
         if quick or (first and not serving):
             self._orders.append(CloseListeners())
         for handle in self.roster.in_state(State.BOOTING, State.READY, State.RETIRING):
-            if quick or handle.state is State.BOOTING:
+            if quick:
                 self._orders += deadlines.quit_(handle, "quick stop", self._now)
+            elif handle.state is State.BOOTING:
+                self._orders += deadlines.cancel_boot(handle, self._now)
             elif first:
                 self._orders += deadlines.stop(handle, self.generations.spec(handle.generation), self._now)
 

@@ -112,14 +112,31 @@ def test_hup_during_a_reload_replaces_the_candidate() -> None:
     desk.start()
     desk.accept(2)
     orders = desk.accept(3)
-    assert without_logs(orders) == [Send(103, Kick.QUIT), Fork(age=4, slot=0, generation=3, page=3)]
-    assert without_logs(desk.tell(WorkerReady(103, 5))) == []
+    assert without_logs(orders) == [Send(103, Kick.CANCEL), Fork(age=4, slot=0, generation=3, page=3)]
+
+
+def test_boot_that_was_ready_before_it_was_cancelled_retires_and_is_not_cut() -> None:
+    desk = Desk()
+    desk.start()
+    desk.accept(2)
+    desk.accept(3)
+    assert without_logs(desk.tell(WorkerReady(103, 5))) == [OrderRetire(103, False)]
+    assert without_logs(desk.tell(Tick(), at=29)) == []
+    assert "worker exited" in logged(desk.tell(ChildExited(103, 0, None)))
+
+
+def test_boot_that_was_ready_before_the_stop_cancelled_it_finishes_too() -> None:
+    desk = Desk(workers=1)
+    desk.start()
+    desk.accept(2)
+    assert Send(102, Kick.CANCEL) in desk.tell(StopAsked(quick=False))
+    assert without_logs(desk.tell(WorkerReady(102, 5))) == [OrderStop(102)]
 
 
 def test_hup_while_the_first_generation_boots_starts_the_new_one_instead() -> None:
     desk = Desk(workers=1)
     desk.accept(1)
-    assert without_logs(desk.accept(2)) == [Send(101, Kick.QUIT), Fork(age=2, slot=0, generation=2, page=1)]
+    assert without_logs(desk.accept(2)) == [Send(101, Kick.CANCEL), Fork(age=2, slot=0, generation=2, page=1)]
     assert without_logs(desk.tell(ChildExited(101, 0, None))) == [ForgetGeneration(1)]
 
 
@@ -222,7 +239,7 @@ def test_term_lets_workers_finish_and_ends_booting_ones() -> None:
     desk.start()
     desk.tell(CapacityAsked(+1))
     orders = desk.tell(StopAsked(quick=False))
-    assert without_logs(orders) == [OrderStop(101), OrderStop(102), Send(103, Kick.QUIT)]
+    assert without_logs(orders) == [OrderStop(101), OrderStop(102), Send(103, Kick.CANCEL)]
     desk.tell(ChildExited(101, 0, None))
     desk.tell(ChildExited(103, 0, None))
     assert without_logs(desk.tell(ChildExited(102, 0, None))) == [Finish(0)]
