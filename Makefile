@@ -26,7 +26,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 .PHONY: run test check bench docs clean
 
 run: $(READY)
-	cd examples/flask_app && $(abspath $(BIN))/ostler --config ostler.conf.py app:app
+	cd examples/flask_app && exec $(abspath $(BIN))/ostler --config ostler.conf.py app:app
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
