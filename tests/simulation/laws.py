@@ -28,7 +28,7 @@ def judge(world: World, action: Action) -> None:
             assert live(world) < books.goal + SURGE, f"{live(world)} live, and one more, for a goal of {books.goal}"
             pages = {process.order.page for process in world.processes.values()}
             assert action.page not in pages, f"page {action.page} is given twice"
-        case OrderRetire(pid, _):
+        case OrderRetire(pid):
             process = world.processes[pid]
             finishes = process.serving or (process.ready_late and not process.ordered)
             assert finishes, f"retired twice, or never ready: {process}"

@@ -184,7 +184,7 @@ def play_until_caught() -> None:
     """All kinds of plays, some seeds of each; a broken law or an internal contradiction ends it."""
     plays.test_boot_loop_backs_off_to_thirty_seconds_says_so_and_heals(Code.SILENT)
     plays.test_crashes_soon_after_ready_are_bounded_per_second_and_said()
-    for seed in range(40):
+    for seed in range(80):
         run_calm_seed(seed, [])
         run_wild_seed(seed, [])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ostler.supervisor.events import CapacityAsked, ChildExited, SettingsRejected, WorkerAsksToRetire
+from ostler.supervisor.events import CapacityAsked, ChildExited, SettingsRejected, WorkerAsksToRetire, WorkersDismissed
 from tests.simulation import laws
 from tests.simulation.world import Code, Manners, World
 
@@ -36,7 +36,7 @@ def run_wild_seed(seed: int, worlds: list[World]) -> World:
     world = new_world(seed, Manners(stuck=0.1, drain_s=(0.0, 8.0)), worlds)
     chance = world.random
     world.manners.deaf = chance.choice([0.0, 0.1, 0.5])
-    timeout_s = chance.choice([0, 3, 30])
+    timeout_s = chance.choice([0, 3, 3, 30])
     graceful_s = chance.choice([0, 1, 5])
     workers = chance.randint(1, 6)
     world.accept(workers, timeout_s, graceful_s)
@@ -124,6 +124,7 @@ def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callabl
         crash,
         exit_in_request,
         hang,
+        hang,
         ask,
         hup,
         hup,
@@ -133,6 +134,7 @@ def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callabl
         forks_fail,
         lambda: world.tell(CapacityAsked(+1)),
         lambda: world.tell(CapacityAsked(-1)),
+        lambda: world.tell(WorkersDismissed()),
         lambda: world.tell(SettingsRejected("workers: expected a number")),
         lambda: world.tell(ChildExited(99999, 3, None)),  # an orphan of somebody, adopted by PID 1
         lambda: world.sleep(chance.choice([2, 40])),

@@ -284,7 +284,7 @@ class World:
             case Fork():
                 self.books.forks.append(self.now)
                 return self._born(action)
-            case OrderRetire(pid, _):
+            case OrderRetire(pid):
                 self.processes[pid].ordered = True
                 self._told(self.processes[pid], self.random.uniform(*self.manners.drain_s))
             case OrderStop(pid):

@@ -37,10 +37,13 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class OrderRetire:
-    """last_of_generation: no worker of its generation stays, so nobody stays on listeners that only it has."""
+    """last_of_generation: no worker of its generation stays, so nobody stays on listeners that only it has.
+    last_of_slot: no worker of its slot stays, so nobody stays on a listener that the slot has for itself (reuse_port).
+    """
 
     pid: int
     last_of_generation: bool
+    last_of_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,13 @@ class WorkersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationServes:
+    """Its first worker is ready: it is what this server serves from now on."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetGeneration:
     """No process of it lives and none will be started: what was kept for it may go."""
 
@@ -103,6 +113,7 @@ Action = (
     | ReportStacks
     | Log
     | WorkersChanged
+    | GenerationServes
     | ForgetGeneration
     | CloseListeners
     | Finish

@@ -4,6 +4,8 @@ Rules for editing: each step enters the next state with a deadline, and the last
 repeats, nothing waits for ever. Deciding what replaces the process is reconcile's part.
 """
 
+from collections.abc import Sequence
+
 from ostler.logline import fields
 from ostler.supervisor.actions import Action, Kick, Level, Log, OrderRetire, OrderStop, ReportStacks, Send
 from ostler.supervisor.handle import Handle, State
@@ -20,10 +22,12 @@ def begin_boot(handle: Handle, spec: GenerationSpec, now: float) -> None:
     handle.slow_at = now + SLOW_BOOT_S
 
 
-def retire(handle: Handle, spec: GenerationSpec, last_of_generation: bool, now: float) -> list[Action]:
-    """A READY worker's successor is in place: it finishes and goes."""
+def retire(handle: Handle, spec: GenerationSpec, stay: Sequence[Handle], now: float) -> list[Action]:
+    """A READY worker's successor is in place: it finishes and goes. stay: the other live ones."""
     handle.enter(State.RETIRING, now + spec.graceful_timeout_s)
-    return [OrderRetire(_pid(handle), last_of_generation)]
+    last_of_generation = all(other.generation != handle.generation for other in stay)
+    last_of_slot = all(other.slot != handle.slot for other in stay)
+    return [OrderRetire(_pid(handle), last_of_generation, last_of_slot)]
 
 
 def stop(handle: Handle, spec: GenerationSpec, now: float) -> list[Action]:

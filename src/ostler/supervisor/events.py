@@ -94,6 +94,11 @@ class CapacityAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkersDismissed:
+    """WINCH to a daemon: no workers at all, until TTIN or HUP; the listeners stay (another master serves on them)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Nothing happened but time: the supervisor's next deadline has come."""
 
@@ -110,5 +115,6 @@ Event = (
     | Beats
     | StopAsked
     | CapacityAsked
+    | WorkersDismissed
     | Tick
 )

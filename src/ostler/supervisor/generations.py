@@ -57,6 +57,6 @@ class Generations:
         return numbers
 
     def _adopt_workers(self, spec: GenerationSpec) -> None:
-        # An override by TTIN or TTOU stands until the file itself says another number (failures R10).
-        if spec.workers != self._configured:
+        # An override by TTIN or TTOU stands until the file itself says another number (failures R10); WINCH until HUP.
+        if spec.workers != self._configured or self.goal == 0:
             self._configured = self.goal = spec.workers

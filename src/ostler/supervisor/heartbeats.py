@@ -15,12 +15,12 @@ class Heartbeats:
     """Silences by age, in seconds."""
 
     def __init__(self) -> None:
-        self._heard_at: float | None = None
+        self._heard_at = float("-inf")
         self._awake_since = float("-inf")
         self._silent_s: dict[int, float] = {}
 
     def note(self, event: Beats, handles: Iterable[Handle], now: float) -> None:
-        if self._heard_at is not None and now - self._heard_at > ASLEEP_S:
+        if now - self._heard_at > ASLEEP_S:
             self._awake_since = now  # we were not there to see them beat, or they could not either
         self._heard_at = now
         self._silent_s = {}

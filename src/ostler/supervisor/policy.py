@@ -24,7 +24,7 @@ UNREAPED_S: Final = 5.0
 # A worker that dies within this time after it was ready probably dies of its start, not of its work.
 EARLY_DEATH_S: Final = 2.0
 # Heartbeats are looked at about once a second; a longer gap means that the machine or the master itself slept.
-ASLEEP_S: Final = 5.0
+ASLEEP_S: Final = 2.0
 
 # The part of the page pool that the goal may use; the rest is for the surge and for processes that drain.
 GOAL_SHARE_OF_PAGES: Final = 2

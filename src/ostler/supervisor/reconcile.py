@@ -76,9 +76,8 @@ class Reconciler:
         newest = {handle.slot: handle.age for handle in ready}
         ready.sort(key=lambda h: (not self._stale(h), newest[h.slot] == h.age, h.age))
         for handle in ready[: max(0, len(ready) - self._generations.goal)]:
-            live = [h for h in self._roster.of_generation(handle.generation) if h.live]
             spec = self._generations.spec(handle.generation)
-            self._orders += deadlines.retire(handle, spec, live == [handle], self._now)
+            self._orders += deadlines.retire(handle, spec, self._roster.live_besides(handle), self._now)
 
     def _drop_surplus_boots(self) -> None:
         """A boot too many: after TTOU, or a replacement that has to make room for the candidate."""

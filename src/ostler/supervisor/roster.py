@@ -62,8 +62,9 @@ class Roster:
         """Oldest first."""
         return [handle for handle in self._by_age.values() if handle.state in states]
 
-    def of_generation(self, number: int) -> list[Handle]:
-        return [handle for handle in self._by_age.values() if handle.generation == number]
+    def live_besides(self, leaving: Handle) -> list[Handle]:
+        """Those that stay when `leaving` goes, oldest first."""
+        return [handle for handle in self._by_age.values() if handle.live and handle is not leaving]
 
     def free_slot(self) -> int:
         """The lowest that no live process holds."""

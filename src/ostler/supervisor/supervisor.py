@@ -18,6 +18,7 @@ from ostler.supervisor.actions import (
     CloseListeners,
     Finish,
     ForgetGeneration,
+    GenerationServes,
     Kick,
     Level,
     Log,
@@ -38,6 +39,7 @@ from ostler.supervisor.events import (
     WorkerAsksToRetire,
     WorkerBootFailed,
     WorkerReady,
+    WorkersDismissed,
 )
 from ostler.supervisor.generations import Generations
 from ostler.supervisor.handle import Handle, State, how_it_ended, was_expected
@@ -119,10 +121,8 @@ class Supervisor:
                 self._with(event.pid, lambda handle: self._note_exited(handle, event))
             case Beats():
                 self._note_beats(event)
-            case StopAsked(quick):
-                self._stop(quick)
-            case CapacityAsked(delta):
-                self._change_goal(delta)
+            case StopAsked() | CapacityAsked() | WorkersDismissed():
+                self._obey(event)
             case Tick():
                 pass
 
@@ -165,7 +165,7 @@ class Supervisor:
         if self.stopping:
             self._orders += deadlines.stop(handle, spec, self._now)
         else:
-            self._orders += deadlines.retire(handle, spec, False, self._now)
+            self._orders += deadlines.retire(handle, spec, self.roster.live_besides(handle), self._now)
 
     def _note_healed(self, handle: Handle) -> None:
         """Code boots: what was held back goes on."""
@@ -251,9 +251,11 @@ class Supervisor:
         self.generations.commit()
         self._boot.succeeded()
         self.degraded = ""
+        number = self.generations.committed
+        assert number is not None
+        self._orders.append(GenerationServes(number))
         if former is not None:
             self._rolling_out = True
-            number = self.generations.committed
             self._log(Level.INFO, f"generation {number} starts; its workers replace those before, one at a time")
             self._report_goal(old)
 
@@ -283,10 +285,19 @@ class Supervisor:
 
     # -- the operator
 
+    def _obey(self, event: StopAsked | CapacityAsked | WorkersDismissed) -> None:
+        match event:
+            case StopAsked(quick):
+                self._stop(quick)
+            case CapacityAsked(delta):
+                self._change_goal(delta)
+            case WorkersDismissed():
+                self._dismiss()
+
     def _change_goal(self, delta: int) -> None:
         old = self.generations.goal
         new = old + delta
-        if self.stopping or old == 0:
+        if self.stopping or self.generations.base is None:
             return
         if new < 1:
             self._log(Level.WARNING, "one worker is the least; TTOU ignored")
@@ -294,6 +305,13 @@ class Supervisor:
             self._log(Level.WARNING, f"{old} workers are the most this master made room for; TTIN ignored")
         else:
             self.generations.goal = new
+            self._report_goal(old)
+
+    def _dismiss(self) -> None:
+        old = self.generations.goal
+        if not self.stopping and old:
+            self._log(Level.INFO, "workers dismissed; TTIN or HUP brings workers back")
+            self.generations.goal = 0
             self._report_goal(old)
 
     def _report_goal(self, old: int | None) -> None:

@@ -13,6 +13,8 @@ def ready(pid: int, at: float) -> Handle:
 
 def test_silence_counts_from_the_last_beat_or_from_readiness() -> None:
     beats, old, new = Heartbeats(), ready(1, at=0.0), ready(2, at=9.0)
+    for second in range(10):
+        beats.note(Beats({1: min(second, 4.0)}), [old], now=float(second))
     beats.note(Beats({1: 4.0, 2: 0.0}), [old, new], now=10.0)
     assert (beats.silent_s(old), beats.silent_s(new)) == (6.0, 1.0)
 

@@ -7,6 +7,7 @@ from ostler.supervisor.actions import (
     Finish,
     ForgetGeneration,
     Fork,
+    GenerationServes,
     Kick,
     OrderRetire,
     OrderStop,
@@ -26,6 +27,7 @@ from ostler.supervisor.events import (
     WorkerAsksToRetire,
     WorkerBootFailed,
     WorkerReady,
+    WorkersDismissed,
 )
 from ostler.supervisor.policy import GenerationSpec
 from ostler.supervisor.supervisor import Supervisor
@@ -74,7 +76,11 @@ def test_reload_boots_one_worker_more_and_retires_one_old_worker_for_each_that_i
     desk.start()
     assert forked(desk.accept(2)) == [103]
     orders = desk.tell(WorkerReady(103, 5))
-    assert without_logs(orders) == [OrderRetire(101, False), Fork(age=4, slot=1, generation=2, page=3)]
+    assert without_logs(orders) == [
+        GenerationServes(2),
+        OrderRetire(101, False),
+        Fork(age=4, slot=1, generation=2, page=3),
+    ]
     orders = desk.tell(WorkerReady(104, 5))
     assert without_logs(orders) == [OrderRetire(102, True)]
     assert "reload complete: generation 2 serves workers=2" in logged(orders)
@@ -120,7 +126,7 @@ def test_boot_that_was_ready_before_it_was_cancelled_retires_and_is_not_cut() ->
     desk.start()
     desk.accept(2)
     desk.accept(3)
-    assert without_logs(desk.tell(WorkerReady(103, 5))) == [OrderRetire(103, False)]
+    assert without_logs(desk.tell(WorkerReady(103, 5))) == [OrderRetire(103, True)]
     assert without_logs(desk.tell(Tick(), at=29)) == []
     assert "worker exited" in logged(desk.tell(ChildExited(103, 0, None)))
 
@@ -195,7 +201,7 @@ def test_changed_files_end_the_back_off_of_a_development_server() -> None:
 def test_silent_worker_is_dumped_reported_aborted_and_killed_while_its_successor_boots() -> None:
     desk = Desk(workers=1)
     desk.start(timeout_s=5)
-    for second in range(1, 6):
+    for second in range(6):
         assert desk.tell(Beats({101: 0.0}), at=second) == []
     orders = desk.tell(Beats({101: 0.0}), at=6.0)
     assert without_logs(orders) == [Send(101, Kick.DUMP), Fork(age=2, slot=0, generation=1, page=1)]
@@ -212,7 +218,8 @@ def test_nobody_is_held_silent_after_the_machine_slept() -> None:
     desk.start(timeout_s=5)
     desk.tell(Beats({101: 1.0}), at=1.0)
     assert desk.tell(Beats({101: 1.0}), at=100.0) == []
-    assert desk.tell(Beats({101: 1.0}), at=104.0) == []
+    for second in range(101, 106):
+        assert desk.tell(Beats({101: 1.0}), at=float(second)) == []
     assert Send(101, Kick.DUMP) in desk.tell(Beats({101: 1.0}), at=106.0)
 
 
@@ -288,7 +295,25 @@ def test_ttin_adds_a_worker_and_ttou_retires_the_oldest() -> None:
     orders = desk.tell(CapacityAsked(+1))
     assert without_logs(orders) == [WorkersChanged(3, 2), Fork(age=3, slot=2, generation=1, page=2)]
     desk.tell(WorkerReady(103, 5))
-    assert without_logs(desk.tell(CapacityAsked(-1))) == [WorkersChanged(2, 3), OrderRetire(101, False)]
+    orders = without_logs(desk.tell(CapacityAsked(-1)))
+    assert orders == [WorkersChanged(2, 3), OrderRetire(101, False, last_of_slot=True)]
+
+
+def test_winch_dismisses_all_workers_and_ttin_or_hup_brings_them_back() -> None:
+    desk = Desk(workers=2)
+    desk.start()
+    orders = without_logs(desk.tell(WorkersDismissed()))
+    assert orders == [WorkersChanged(0, 2), OrderRetire(101, False, True), OrderRetire(102, True, True)]
+    assert without_logs(desk.tell(WorkersDismissed())) == []
+    desk.tell(ChildExited(101, 0, None))
+    desk.tell(ChildExited(102, 0, None))
+    assert forked(desk.tell(CapacityAsked(+1))) == [103]
+    desk.tell(WorkerReady(103, 5))
+    desk.tell(WorkersDismissed())
+    desk.tell(ChildExited(103, 0, None))
+    assert forked(desk.accept(2)) == [104]
+    assert forked(desk.tell(WorkerReady(104, 5))) == [105]
+    assert desk.supervisor.generations.goal == 2
 
 
 def test_ttou_never_takes_the_last_worker() -> None:
