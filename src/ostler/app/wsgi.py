@@ -8,16 +8,14 @@ connection closed before the response looks complete.
 Editing rules: every way out of `serve` calls the iterable's close() exactly once. No sockets, no clocks.
 """
 
-import io
 import logging
 import os
-import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 from ostler.app.environ import ConnectionEnviron, Environ, EnvironTemplate
+from ostler.app.files import copy_file, regular_file
 from ostler.app.wsgi_input import BodyIncomplete, ClientGone
 from ostler.config.usercode import describe_exception
 from ostler.http.connection import Exchange, FileSlice
@@ -143,10 +141,14 @@ class Response:
 class WsgiAdapter:
     """Calls one WSGI application for exchanges. Shared by all threads of a worker."""
 
-    def __init__(self, application: Application, template: EnvironTemplate, log: logging.Logger) -> None:
+    def __init__(
+        self, application: Application, template: EnvironTemplate, log: logging.Logger, sendfile: bool = True
+    ) -> None:
+        """`sendfile`: files of `wsgi.file_wrapper` are the kernel's to send; else they are read and sent as bytes."""
         self._application = application
         self._template = template
         self._log = log
+        self._sendfile = sendfile
 
     def environ_for(self, shared: ConnectionEnviron, exchange: Exchange, sink: Sink, response: Response) -> Environ:
         """The environ of one exchange but for `wsgi.input`.
@@ -209,7 +211,7 @@ class WsgiAdapter:
                 response.start(len(body))
             if body:
                 exchange.write(body)
-        elif kind is FileWrapper and self._send_file(cast(FileWrapper, blocks), exchange, response):
+        elif kind is FileWrapper and self._send_file(cast(FileWrapper, blocks), exchange, sink, response):
             pass
         else:
             for block in blocks:
@@ -226,8 +228,8 @@ class WsgiAdapter:
         # Before close(): what an application does there is work after the response.
         sink.finish()
 
-    def _send_file(self, wrapper: FileWrapper, exchange: Exchange, response: Response) -> bool:
-        file = _regular_file(wrapper.filelike)
+    def _send_file(self, wrapper: FileWrapper, exchange: Exchange, sink: Sink, response: Response) -> bool:
+        file = regular_file(wrapper.filelike)
         if file is None:
             return False
         offset = file.tell()
@@ -240,6 +242,9 @@ class WsgiAdapter:
                 length = min(length, int(declared))
             response.start(length)
         if length == 0 or exchange.head.method == "HEAD":
+            return True
+        if not self._sendfile:
+            copy_file(file, length, lambda block: _deliver(block, exchange, sink))
             return True
         # The piece owns a descriptor of its own, so that close() below need not wait for the last byte.
         piece = FileSlice(os.dup(file.fileno()), offset, length)
@@ -280,6 +285,11 @@ class _EarlyHints:
         self._sink.deliver()
 
 
+def _deliver(block: bytes, exchange: Exchange, sink: Sink) -> None:
+    exchange.write(block)
+    sink.deliver()
+
+
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
@@ -298,22 +308,3 @@ def _only_bytes(blocks: Sequence[bytes]) -> bytes:
     if not isinstance(body, bytes):
         raise TypeError(f"response blocks must be bytes, found {type(body).__name__}")
     return body
-
-
-_FILE_TYPES: Final = (io.BufferedReader, io.BufferedRandom, io.FileIO)
-
-
-def _regular_file(filelike: object) -> io.BufferedReader | io.BufferedRandom | io.FileIO | None:
-    """The file itself when its bytes on disk are what read() gives; a GzipFile, say, has a fileno() too."""
-    if isinstance(filelike, tempfile._TemporaryFileWrapper):
-        filelike = filelike.file
-    # A subclass may have a read() of its own, so only the types themselves will do.
-    if type(filelike) not in _FILE_TYPES:
-        return None
-    file = cast("io.BufferedReader | io.BufferedRandom | io.FileIO", filelike)
-    raw = file if isinstance(file, io.FileIO) else file.raw
-    if type(raw) is not io.FileIO or not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-        return None
-    if isinstance(file, io.BufferedRandom):
-        file.flush()  # what the application wrote last may not have reached the file
-    return file

@@ -54,9 +54,13 @@ class BodySource(Protocol):
 
 
 class Budget:
-    """What one worker may still use of something (spill files, memory), in bytes. Safe to use from any thread."""
+    """What one worker may still use of something (spill files, memory), in bytes, and where it makes its files.
 
-    def __init__(self, limit_bytes: int = WORKER_SPILL_BYTES) -> None:
+    Safe to use from any thread. directory: `tmp_upload_dir`; None is the system's.
+    """
+
+    def __init__(self, limit_bytes: int = WORKER_SPILL_BYTES, directory: str | None = None) -> None:
+        self.directory = directory
         self._left = limit_bytes
         self._lock = threading.Lock()
 
@@ -80,6 +84,7 @@ class BodyBuffer:
     __slots__ = ("_budget", "_memory", "_opened", "_reserved", "_spill", "_tail", "size")
 
     def __init__(self, budget: Budget) -> None:
+        """Without a directory that can be written to, no file is used."""
         self.size = 0
         self._budget = budget
         self._memory: io.BytesIO | None = io.BytesIO()
@@ -132,7 +137,7 @@ class BodyBuffer:
         try:
             if self._spill is None:
                 # Unbuffered: a full disk must show at the write that meets it, not at a later flush or close.
-                self._spill = _raw_temporary_file()
+                self._spill = _raw_temporary_file(self._budget.directory)
             _write_all(self._spill, fresh)
         except OSError:
             if self._memory is not None:
@@ -225,8 +230,9 @@ class _Joined(io.RawIOBase):
         return self._file.readinto(buffer) or self._tail.readinto(buffer)
 
 
-def _raw_temporary_file() -> io.FileIO:
-    file = tempfile.TemporaryFile(prefix="ostler-body-", buffering=0)  # noqa: SIM115  closed with the body
+def _raw_temporary_file(directory: str | None) -> io.FileIO:
+    # Nobody else can hold a name of it: O_TMPFILE, or unlinked at once.
+    file = tempfile.TemporaryFile(prefix="ostler-body-", buffering=0, dir=directory)  # noqa: SIM115  closed with the body
     assert isinstance(file, io.FileIO)
     return file
 

@@ -153,7 +153,7 @@ class Outbox:
 
     def _to_file(self, piece: bytes | memoryview) -> FileSlice:
         if self._spill == -1:
-            with tempfile.TemporaryFile(prefix="ostler-response-", buffering=0) as file:
+            with tempfile.TemporaryFile(prefix="ostler-response-", buffering=0, dir=self._budget.directory) as file:
                 self._spill = os.dup(file.fileno())
             self._spill_end = 0
         view = memoryview(piece)

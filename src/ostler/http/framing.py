@@ -15,6 +15,11 @@ from ostler.http.head import CHUNKED, RequestHead
 _KNOWN_CODINGS: Final = frozenset(("chunked", "gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"))
 _LARGEST_LENGTH: Final = 2**63 - 1
 
+DECIDING: Final = frozenset(
+    ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"),
+)
+"""The fields that decide what a message is; parse.py reads them, and every other field is the application's."""
+
 
 def content_length(value: str) -> int:
     """A Content-Length field's value: 1*DIGIT, nothing else, of a size that a file may have.

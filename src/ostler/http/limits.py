@@ -1,7 +1,7 @@
-"""How much of a request's head, chunk framing and trailers is taken before it is refused.
+"""What is taken of a request before it is refused: how much of it (`Limits`), and what against the rules (`Leniency`).
 
-The first three are the operator's (`limit_request_line`, `limit_request_fields`, `limit_request_field_size`; 0 means
-no limit of that kind). Whatever they say, a head stays finite: `head_bytes`.
+The first three limits are the operator's (`limit_request_line`, `limit_request_fields`, `limit_request_field_size`;
+0 means no limit of that kind). Whatever they say, a head stays finite: `head_bytes`.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,20 @@ from typing import Final
 
 UNLIMITED_PART_BYTES: Final = 1024 * 1024
 """What a part of the head without a limit of its own may still add to the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leniency:
+    """Gunicorn's five permissions for old or odd clients; what each does is said in lenient.py. All off by default."""
+
+    permit_obsolete_folding: bool = False
+    strip_header_spaces: bool = False
+    permit_unconventional_http_method: bool = False
+    permit_unconventional_http_version: bool = False
+    casefold_http_method: bool = False
+
+
+STRICT: Final = Leniency()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +36,12 @@ class Limits:
     """All trailers of one body together."""
     chunk_extension_bytes: int = 16 * 1024
     """All chunk extensions of one body together (Go's CVE-2023-39326, Puma's CVE-2024-21647)."""
+    leniency: Leniency = STRICT
+
+    def __post_init__(self) -> None:
+        # So that the hot path asks `is STRICT`, and a Leniency without permissions costs it nothing.
+        if self.leniency == STRICT:
+            object.__setattr__(self, "leniency", STRICT)
 
     @property
     def head_bytes(self) -> int:

@@ -17,7 +17,7 @@ Anchors: RFC 9112 sections 2.2, 3 and 5; RFC 9110 sections 5.3 and 7.2.
 from typing import Final
 
 from ostler.http.errors import HttpError
-from ostler.http.framing import body_length, connection_options, expects_continue
+from ostler.http.framing import DECIDING, body_length, connection_options, expects_continue
 from ostler.http.grammar import (
     ABSOLUTE_FORM,
     AUTHORITY_FORM,
@@ -29,7 +29,8 @@ from ostler.http.grammar import (
     only_text,
 )
 from ostler.http.head import RequestHead
-from ostler.http.limits import Limits
+from ostler.http.lenient import lenient_fields, lenient_method, lenient_minor
+from ostler.http.limits import STRICT, Leniency, Limits
 from ostler.http.received import Received
 
 EMPTY_LINES: Final = 4
@@ -38,9 +39,6 @@ EMPTY_LINES: Final = 4
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _VERSIONS: Final = {"HTTP/1.1": 1, "HTTP/1.0": 0}
 
-_DECIDING: Final = frozenset(
-    ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"),
-)
 _SINGLE: Final = frozenset(("host", "content-length", "transfer-encoding"))
 """Never twice: a second Host or length leaves the request ambiguous, and `chunked` may be applied once only."""
 
@@ -131,10 +129,10 @@ def check_request_line(line: str, limits: Limits) -> None:
         raise HttpError(414, "the request line is longer than its limit")
     if not only_text(line.encode("latin-1"), 0):
         raise HttpError(400, "a control character in the request line")
-    _parse_request_line(line)
+    _parse_request_line(line, limits.leniency)
 
 
-def _parse_request_line(line: str) -> tuple[str, str, str, str, int, str | None]:
+def _parse_request_line(line: str, leniency: Leniency) -> tuple[str, str, str, str, int, str | None]:
     """Method, target, path, query, minor version, and the host of a target in absolute form.
 
     The line has no control characters but HTAB.
@@ -144,7 +142,7 @@ def _parse_request_line(line: str) -> tuple[str, str, str, str, int, str | None]
         raise HttpError(400, "a request line is a method, a target and a version, with one space between")
     method, target, version = parts
     if method not in _METHODS and not METHOD.fullmatch(method):
-        raise HttpError(400, "a method is 3 to 20 characters of a token, none in lower case")
+        method = lenient_method(method, leniency)
     if not target.isascii() or "\t" in target or "#" in target:
         raise HttpError(400, "a target has only printable ASCII and no fragment")
     host = None
@@ -157,9 +155,7 @@ def _parse_request_line(line: str) -> tuple[str, str, str, str, int, str | None]
         match = VERSION.fullmatch(version)
         if match is None:
             raise HttpError(400, "a version is HTTP/ and two digits with a period between")
-        if match[1] != "1":
-            raise HttpError(505, "only HTTP/1.x is served here")
-        minor = 1
+        minor = 1 if match[1] == "1" else lenient_minor(match[1], leniency)
     if method == "CONNECT":
         raise HttpError(501, "CONNECT is for proxies")
     return method, target, path, query, minor, host
@@ -198,8 +194,11 @@ def parse_head(head: bytes | bytearray, limits: Limits) -> RequestHead:
         raise HttpError(400, "a control character in the head")
     if 0 < limits.request_line < len(line):
         check_request_line(line, limits)
-    method, target, path, query, minor, host = _parse_request_line(line)
+    leniency = limits.leniency
+    method, target, path, query, minor, host = _parse_request_line(line, leniency)
     del lines[0]
+    if leniency is not STRICT:
+        lines = lenient_fields(lines, limits)
     if 0 < limits.fields < len(lines):
         raise HttpError(431, "more fields than limit_request_fields")
     size = limits.field_size
@@ -215,7 +214,7 @@ def parse_head(head: bytes | bytearray, limits: Limits) -> RequestHead:
         name = field_names[name]
         value = value.strip(" \t")
         fields.append((name, value))
-        if name in _DECIDING:
+        if name in DECIDING:
             if name in deciding:
                 again = {name} if again is None else again | {name}
             deciding[name] = value

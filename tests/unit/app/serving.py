@@ -73,7 +73,7 @@ class Client:
 class Serving:
     """One request that is served: `client.deliveries` while the application ran, `last` behind it."""
 
-    def __init__(self, application, request=GET, pieces=(), gone=False):
+    def __init__(self, application, request=GET, pieces=(), gone=False, sendfile=True):
         self.log = Log()
         self.connection = H1Connection(Limits(), PEER, DateField(784111777))
         self.connection.receive(request)
@@ -89,7 +89,7 @@ class Serving:
             "wsgi.multithread": False,
         }
         template = EnvironTemplate(Settings.defaults(), constants, {})
-        adapter = WsgiAdapter(application, template, self.log)
+        adapter = WsgiAdapter(application, template, self.log, sendfile)
         shared = template.for_connection(PEER)
         environ = adapter.environ_for(shared, self.exchange, self.client, self.response)
         complete = self.exchange.head.body_length == 0

@@ -10,6 +10,7 @@ from wsgiref.validate import validator
 
 import pytest
 
+from ostler.app.files import COPY_BYTES
 from ostler.app.wsgi import FileWrapper
 from tests.unit.app.serving import GET, TEXT, Serving
 
@@ -480,6 +481,46 @@ def test_a_file_is_sent_up_to_the_announced_length(path):
     assert served.client.files == 1
     assert served.body == b"0123"
     assert not served.connection.closed
+
+
+def test_without_sendfile_a_file_is_read_and_announced_all_the_same(path):
+    file = path.open("rb")
+    file.seek(3)
+    served = Serving(wrapping(file), sendfile=False)
+    assert served.client.files == 0
+    assert served.fields["Content-Length"] == "7"
+    assert served.body == b"3456789"
+    assert file.closed
+    assert not served.connection.closed
+
+
+def test_without_sendfile_a_large_file_is_delivered_block_by_block(path):
+    data = os.urandom(2 * COPY_BYTES + 3)
+    path.write_bytes(data)
+    served = Serving(wrapping(path.open("rb")), sendfile=False)
+    assert served.body == data
+    assert [len(block) for block in served.deliveries[1:]] == [COPY_BYTES, 3]
+
+
+def test_without_sendfile_a_file_is_sent_up_to_the_announced_length(path):
+    served = Serving(wrapping(path.open("rb"), [TEXT, ("Content-Length", "4")]), sendfile=False)
+    assert served.body == b"0123"
+    assert not served.connection.closed
+
+
+def test_without_sendfile_a_file_for_head_is_not_read(path):
+    file = path.open("rb")
+    served = Serving(wrapping(file), HEAD, sendfile=False)
+    assert served.fields["Content-Length"] == "10"
+    assert served.body == b""
+
+
+def test_without_sendfile_a_client_that_left_ends_the_reading(path):
+    path.write_bytes(bytes(10 * COPY_BYTES))
+    file = path.open("rb")
+    served = Serving(wrapping(file), gone=True, sendfile=False)
+    assert file.closed
+    assert served.errors == []
 
 
 def test_a_file_shorter_than_its_announced_length_is_a_500(path):

@@ -27,6 +27,12 @@ def descriptors():
     return len(os.listdir("/dev/fd"))
 
 
+def targets_of_descriptors():
+    """What each open descriptor names; the one of the listing itself is gone when it is asked."""
+    paths = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return [os.readlink(path) for path in paths if os.path.islink(path)]
+
+
 @pytest.fixture(autouse=True)
 def no_descriptor_stays():
     before = descriptors()
@@ -160,6 +166,28 @@ def test_no_directory_for_files_leaves_the_body_in_memory(budget, tmp_path, monk
     assert [body.add(BLOCK) for _ in range(5)] == [True] * 4 + [False]
     assert body.open().read() == BLOCK * 5
     body.close()
+
+
+def test_the_file_is_made_in_the_directory_that_was_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    named = tmp_path / "uploads"
+    named.mkdir()
+    body = BodyBuffer(Budget(directory=str(named)))
+    for _ in range(6):
+        assert body.add(BLOCK)
+    [link] = [target for target in targets_of_descriptors() if target.startswith(str(named))]
+    assert "deleted" in link
+    assert body.open().read() == BLOCK * 6
+    body.close()
+
+
+def test_a_named_directory_that_is_missing_leaves_the_body_in_memory(tmp_path):
+    budget = Budget(1024 * 1024, str(tmp_path / "missing"))
+    body = BodyBuffer(budget)
+    assert [body.add(BLOCK) for _ in range(5)] == [True] * 4 + [False]
+    assert body.open().read() == BLOCK * 5
+    body.close()
+    assert left(budget)
 
 
 # -- what is still to come -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from ostler.http.connection import END, NEED_DATA, Peer
 from ostler.http.encode import DateField
 from ostler.http.errors import HttpError
 from ostler.http.h1 import H1Connection
-from ostler.http.limits import Limits
+from ostler.http.limits import Leniency, Limits
 
 CORPUS: Final = Path(__file__).parents[2] / "corpus" / "http1"
 PEER: Final = Peer(("192.0.2.1", 40000), ("192.0.2.2", 80))
@@ -35,6 +35,11 @@ def load_cases() -> Iterator[Any]:
 
 
 CASES: Final = list(load_cases())
+
+
+def limits_of(case: dict[str, Any]) -> Limits:
+    leniency = Leniency(**dict.fromkeys(case.get("leniency", ()), True))
+    return Limits(**case.get("limits", {}), leniency=leniency)
 
 
 def raw(request: str | list[Any]) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 
 from ostler.http.limits import Limits
-from tests.unit.http.corpus import CASES, Outcome, bytewise, raw, run
+from tests.unit.http.corpus import CASES, Outcome, bytewise, limits_of, raw, run
 
 SECOND: Final = b"GET /second HTTP/1.1\r\nHost: second\r\n\r\n"
 SHORT_BYTES: Final = 300
@@ -30,7 +30,7 @@ def check(case: dict[str, Any], outcome: Outcome) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_verdict_is_the_same_for_every_splitting(case: dict[str, Any]) -> None:
     data = raw(case["request"])
-    limits = Limits(**case.get("limits", {}))
+    limits = limits_of(case)
     end = case.get("end", False)
     check(case, run([data], limits, end))
     check(case, run(bytewise(data), limits, end))
@@ -43,7 +43,7 @@ def test_verdict_is_the_same_for_every_splitting(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if not {"end", "waiting"} & case.values[0].keys()])
 def test_a_request_behind_it_is_served_only_behind_a_reusable_one(case: dict[str, Any]) -> None:
     data = raw(case["request"])
-    limits = Limits(**case.get("limits", {}))
+    limits = limits_of(case)
     reused = case.get("accepted", {}).get("reused", "accepted" in case)
     for pieces in ([data + SECOND], bytewise(data + SECOND), [data, SECOND]):
         outcome = run(pieces, limits)
@@ -54,5 +54,15 @@ def test_a_request_behind_it_is_served_only_behind_a_reusable_one(case: dict[str
 
 @pytest.mark.parametrize("case", [case for case in CASES if "early" in case.values[0]])
 def test_it_is_refused_as_soon_as_the_fault_is_there(case: dict[str, Any]) -> None:
-    outcome = run(bytewise(raw(case["request"])), Limits(**case.get("limits", {})))
+    outcome = run(bytewise(raw(case["request"])), limits_of(case))
     assert outcome.bytes_needed == case["early"]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "leniency" in case.values[0]])
+def test_without_its_leniency_it_is_refused(case: dict[str, Any]) -> None:
+    data = raw(case["request"])
+    limits = Limits(**case.get("limits", {}))
+    for pieces in ([data + SECOND], bytewise(data)):
+        outcome = run(pieces, limits)
+        assert outcome.status == case["strict"]
+        assert outcome.heads == []

@@ -1,6 +1,7 @@
 """Any bytes in any splitting make requests or one HttpError, never another exception, and always the same ones."""
 
 import itertools
+from dataclasses import replace
 from typing import Any, Final
 
 from hypothesis import HealthCheck, given, settings
@@ -10,11 +11,13 @@ from ostler.http.connection import Peer
 from ostler.http.encode import DateField
 from ostler.http.errors import ResponseError
 from ostler.http.h1 import H1Connection
-from ostler.http.limits import Limits
+from ostler.http.limits import Leniency, Limits
 from tests.unit.http.corpus import CASES, Outcome, raw, run
 
 # Small, so that Hypothesis reaches every one of them.
 LIMITS: Final = Limits(request_line=40, fields=5, field_size=60, trailer_bytes=30, chunk_extension_bytes=20)
+
+LENIENT: Final = replace(LIMITS, leniency=Leniency(**dict.fromkeys(Leniency.__slots__, True)))
 
 SEEDS: Final = [data for case in CASES if len(data := raw(case.values[0]["request"])) < 400]
 
@@ -57,7 +60,7 @@ FRAGMENTS: Final = [
         b"hello",
         b"5\r\nhello\r\n",
     ),
-    *(b"0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"X: y\r\n"),
+    *(b"0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"X: y\r\n", b"X : y\r\n", b" y\r\n"),
 ]
 
 fragments = st.lists(st.sampled_from(FRAGMENTS), max_size=20).map(b"".join)
@@ -88,7 +91,7 @@ def comparable(outcome: Outcome) -> tuple[Any, ...]:
     st.one_of(fragments, mutants(), st.binary(max_size=200)),
     st.lists(st.integers(0, 1000), max_size=8),
     st.booleans(),
-    st.sampled_from([LIMITS, Limits()]),
+    st.sampled_from([LIMITS, LENIENT, Limits()]),
 )
 def test_the_outcome_is_the_same_for_every_splitting(data: bytes, cuts: list[int], end: bool, limits: Limits) -> None:
     whole = comparable(run([data] if data else [], limits, end))
