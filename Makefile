@@ -4,7 +4,7 @@
 #   make test                  the whole test suite        (make test ARGS="-k reload -x")
 #   make check                 ruff and mypy --strict
 #   make bench                 wrk against Ostler and Gunicorn, side by side
-#   make docs                  refresh the code blocks of the Markdown pages, check their links
+#   make docs                  write the reference, refresh the code blocks of the Markdown pages, check their links
 #   make clean                 remove what the targets above made
 #
 # PYTHON=python3.13 picks an interpreter; it then has a virtual environment of its own (.venv-3.13).
@@ -19,7 +19,6 @@ endif
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-BENCH_READY := $(VENV)/.installed-bench
 # True when the interpreter exists, is new enough and can make a virtual environment.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
@@ -35,11 +34,11 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(BENCH_READY)
+bench: $(READY)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(READY)
-	$(BIN)/python docs/refresh.py
+	$(BIN)/python -m docs.refresh
 
 clean:
 	rm -rf .venv .venv-* build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -58,8 +57,4 @@ $(READY): pyproject.toml
 	  $$chosen -m venv $(VENV); \
 	fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
-
-$(BENCH_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

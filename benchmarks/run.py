@@ -1,4 +1,4 @@
-"""`make bench`: Ostler beside Gunicorn in one run on one machine. Needs wrk and the extra `bench`.
+"""`make bench`: Ostler beside Gunicorn in one run on one machine. Needs wrk, and Gunicorn of the extra `dev`.
 
 Hello world: wrk with one thread, 32 keep-alive connections and a browser's headers. CPU time is that of the server's
 processes, so it does not depend on what wrk itself costs. Mixed: six keep-alive clients, one request in twenty takes

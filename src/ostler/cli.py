@@ -1,4 +1,4 @@
-"""The `ostler` command: argv -> Settings -> run, check or print.
+"""The `ostler` command: argv -> Settings -> run, check or print; `ostler settings` tells what there is to set.
 
 The only place that turns an error into a line on stderr and the command's exit status (`errors.py` has the statuses).
 No traceback of ours: the user's own is shown whole, above the line that sums it up.
@@ -10,17 +10,31 @@ from contextlib import suppress
 from functools import partial
 from typing import TextIO
 
-from ostler.app.loader import AppBootError, apply_paths, load_app
+from ostler.app.loader import AppBootError, apply_paths, load_configured
+from ostler.compat import finder
 from ostler.compat.hook_views import GunicornViews
 from ostler.config.arguments import Answered
+from ostler.config.nearmiss import closest
+from ostler.config.parse import quoted
+from ostler.config.reference import describe_setting, list_settings
 from ostler.config.report import describe_settings
+from ostler.config.schema import render as render_schema
+from ostler.config.sections import ENTRIES
+from ostler.config.setting import Setting
 from ostler.config.settings import Settings
-from ostler.config.sources import load_settings, start_directory
+from ostler.config.sources import load_settings
 from ostler.config.usercode import ConfigFileError
-from ostler.errors import OstlerError
-from ostler.roles.master import run_master
+from ostler.errors import OstlerError, UsageError
+from ostler.process.reexec import start_context
+from ostler.roles.launch import Launch, run_master
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
+_SETTINGS = "settings"
+_SETTINGS_USAGE = """\
+usage: ostler settings         list every setting
+       ostler settings NAME    describe one, by its name or flag
+       ostler settings --json  print the JSON schema of a TOML file
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,29 +56,69 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    if argv[:1] == [_SETTINGS]:
+        _write(sys.stdout, _about_settings(argv[1:]))
+        return 0
+    finder.install()  # before anything of the user's is imported
     environ = dict(os.environ)
     # Taken once: a reload reads the same arguments, variables and start directory again.
-    read_again = partial(load_settings, tuple(argv), environ, start_directory(environ))
+    context = start_context(environ)
+    read_again = partial(load_settings, tuple(argv), environ, context.directory)
     settings = read_again()
     apply_paths(settings)
     if settings.print_config:
         _write(sys.stdout, describe_settings(settings))
     if settings.print_config or settings.check_config:
+        _write(sys.stderr, "".join(f"{notice}\n" for notice in settings.notices))
         return _check_application(settings)
-    return run_master(read_again, settings, GunicornViews())
+    return run_master(Launch(read_again, settings, GunicornViews(environ, context), context, environ))
 
 
 def _check_application(settings: Settings) -> int:
     """Load the application here, in this process, and say what is wrong with it; 0 or 1."""
+    for entry in settings.raw_env:
+        name, _, value = entry.partition("=")
+        os.environ[name] = value
     try:
-        load_app(settings.wsgi_app)
+        load_configured(settings)
     except AppBootError as error:
-        _write(sys.stderr, f"{error.traceback_text}Error: cannot load {settings.wsgi_app}: {error}\n")
+        application = settings.paste or settings.wsgi_app
+        _write(sys.stderr, f"{error.traceback_text}Error: cannot load {application}: {error}\n")
         return 1
     except OstlerError as error:
         _write(sys.stderr, f"Error: {error}\n")
         return 1
     return 0
+
+
+def _about_settings(words: list[str]) -> str:
+    """The answer to `ostler settings [NAME | --json]`. NAME may be a flag. Raises UsageError.
+
+    An application called `settings` is served by `ostler settings:application` or `ostler -- settings`.
+    """
+    match words:
+        case []:
+            return list_settings()
+        case ["-h" | "--help"]:
+            return _SETTINGS_USAGE
+        case ["--json"]:
+            return render_schema()
+        case [word]:
+            return describe_setting(_setting_called(word))
+        case _:
+            cure = f"to serve an application called {_SETTINGS} write {_SETTINGS}:application"
+            raise UsageError(f"expected one setting after {_SETTINGS}, got {len(words)} words; {cure}")
+
+
+def _setting_called(word: str) -> Setting:
+    by_name = {entry.name: entry for entry in ENTRIES}
+    by_flag = {flag: entry for entry in ENTRIES for flag in entry.flags}
+    entry = by_name.get(word) or by_flag.get(word) or by_flag.get(f"--{word}")
+    if entry is None:
+        meant = closest(word, by_name)
+        cure = f"did you mean {meant}?" if meant else f"ostler {_SETTINGS} lists them"
+        raise UsageError(f"expected the name of a setting, got {quoted(word)}; {cure}")
+    return entry
 
 
 def _write(stream: TextIO | None, text: str) -> None:

@@ -15,8 +15,14 @@ WALL = {
 }
 # Where a date is written.
 ALLOWED = {
+    "ostler.compat.glogging": "the time stamp of a line",
     "ostler.observe.access": "the time stamp of a line",
-    "ostler.observe.logs": "the time stamp of a line",
+    "ostler.observe.atoms": "the time stamp of a line",
+    "ostler.observe.logs": "the time stamp of a line, and midnight for rotation",
+    "ostler.observe.losses": "the time stamp of a line",
+    "ostler.observe.records": "the time stamp of a line",
+    "ostler.observe.rotation": "midnight, and the age of a file",
+    "ostler.observe.sinks": "the age of a file",
     "ostler.drivers.clients": "the Date field",
 }
 

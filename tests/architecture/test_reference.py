@@ -1,13 +1,12 @@
-"""The reference page of the settings is made from the table; this fails when somebody changed only one of them."""
+"""The pages that are made from tables of ours; this fails when somebody changed only one of them."""
 
 from pathlib import Path
 
-from ostler.config.reference import render
+import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+from docs.refresh import MADE, ROOT
 
 
-def test_reference_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == render(), (
-        "docs/reference/settings.md is stale; run: python -m ostler.config.reference > docs/reference/settings.md"
-    )
+@pytest.mark.parametrize("path", MADE, ids=lambda path: path.name)
+def test_reference_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == MADE[path](), f"{path.relative_to(ROOT)} is stale; say: make docs"

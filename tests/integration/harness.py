@@ -99,6 +99,7 @@ class Server:
             PYTHONPATH=str(APPS),
             PYTHONDONTWRITEBYTECODE="1",  # tests rewrite applications faster than the caches' clock ticks
             PYTHONUNBUFFERED="1",
+            SPT_NOENV="1",  # else setproctitle overwrites the environment by which processes are found
             CONTRACT_DIR=str(self.home),
             DJANGO_SITE_DIR=str(self.home),
         )

@@ -1,7 +1,7 @@
-"""Every setting of the table does something that can be seen from outside: nothing is parsed and ignored.
+"""Settings do something that can be seen from outside: nothing is parsed and ignored.
 
-One case for each entry of `TABLE`, with the real command, and with a value whose effect the default does not have.
-A setting without a case fails, so a new entry brings its own.
+One case for a setting, with the real command, and with a value whose effect the default does not have. The other
+settings are shown in tests/compat, where a setting of the table that neither place shows fails.
 """
 
 import json
@@ -340,11 +340,10 @@ CASES: dict[str, Callable[[Desk], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in TABLE])
+@pytest.mark.parametrize("name", CASES)
 def test_setting_has_an_effect(name: str, make_server: Callable[..., Server]) -> None:
-    assert name in CASES, f"{name} is in the table, but nothing shows that it does anything: write its case"
     CASES[name](Desk(make_server))
 
 
 def test_no_case_is_left_of_a_setting_that_is_gone() -> None:
-    assert CASES.keys() == {setting.name for setting in TABLE}
+    assert CASES.keys() <= {setting.name for setting in TABLE if setting.acts}

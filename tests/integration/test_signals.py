@@ -1,7 +1,7 @@
 """Each signal's row: what the master does with it, and what a worker does that gets it by itself.
 
 Graceful and quick stops are in test_stop.py, HUP in test_reload.py, TTIN and TTOU in test_workers.py, USR1 in
-test_logs.py.
+test_logs.py, USR2 and WINCH in test_upgrade.py.
 """
 
 import signal
@@ -32,7 +32,7 @@ def server(serve: Callable[..., Server], kind: str) -> Server:
     return serve(kind=kind, config=HOOKS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGWINCH, signal.SIGCHLD])
+@pytest.mark.parametrize("number", [signal.SIGWINCH, signal.SIGCHLD])
 def test_signals_without_a_meaning_change_nothing_in_the_master(server: Server, number: signal.Signals) -> None:
     before, since = server.worker_pids(), server.log_end()
     server.send_signal(number)
@@ -40,8 +40,6 @@ def test_signals_without_a_meaning_change_nothing_in_the_master(server: Server, 
     server.wait_ready(1, since)
     assert set(before) < set(server.worker_pids())
     assert server.get("/").status == 200
-    if number == signal.SIGUSR2:
-        server.wait_log("USR2.*not built yet", since)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
@@ -77,6 +75,6 @@ def test_timeout_runs_the_abort_hook(serve: Callable[..., Server]) -> None:
 def test_term_beats_a_storm_of_other_signals(server: Server) -> None:
     """None of them is lost, and none delays the end."""
     for _ in range(20):
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH):
             server.send_signal(number)
     assert server.stop(signal.SIGTERM, deadline_s=5) == 0

@@ -1,6 +1,7 @@
 """The command up to the point where the master would start; `--check-config` stands for a run."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from ostler.cli import _write, main
+from tests.unit.compat.names import gunicorn_put_back
 
 VARIABLES = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "OSTLER_CMD_ARGS", "PWD")
 
@@ -20,7 +22,8 @@ def start(tmp_path, monkeypatch):
     path, modules = sys.path.copy(), sys.modules.copy()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "app_of_test.py").write_text("def app(environ, start_response): ...\n")
-    yield tmp_path
+    with gunicorn_put_back():
+        yield tmp_path
     sys.path[:] = path
     for name in sys.modules.keys() - modules.keys():
         del sys.modules[name]
@@ -76,8 +79,9 @@ def test_no_application_is_told_with_an_example(run):
         (
             ["--preload", "app_of_test:app"],
             1,
-            "preload_app: not built yet in this version of Ostler (0.1.0); remove --pre",
+            "not built yet in this version of Ostler (0.1.0); remove it (from the command line)",
         ),
+        (["--paste", "none.ini"], 1, 'paste: expected a file, got "none.ini": nothing there'),
         (["-c", "none.py", "app_of_test:app"], 1, 'config: expected a file, got "none.py": nothing there'),
         (["--check-config", "no_module_of_test"], 1, 'cannot load no_module_of_test: no module "no_module_of_test" in'),
         (["--check-config", "app_of_test:a.b"], 1, "application: expected MODULE"),
@@ -89,6 +93,78 @@ def test_what_goes_wrong_is_one_line_and_the_documented_status(run, words, statu
     assert err.startswith("Error: ")
     assert part in err
     assert err.count("\n") == 1
+
+
+def test_notices_go_to_stderr_and_change_nothing(start, run):
+    (start / "gunicorn.conf.py").write_text("worker = 3\nworker_tmp_dir = '/dev/shm'\n")
+    status, out, err = run("--check-config", "app_of_test:app")
+    assert (status, out) == (0, "")
+    first, second = err.splitlines()
+    assert first == "worker: not a setting; did you mean workers? (from gunicorn.conf.py:1)"
+    assert second.startswith("worker_tmp_dir: has no effect")
+    status, out, again = run("--print-config", "app_of_test:app")
+    assert (status, again) == (0, err)
+    assert first not in out
+
+
+def test_toml_is_checked_and_printed(start, run):
+    (start / "ostler.toml").write_text('wsgi_app = "app_of_test:app"\nworkers = 3\n')
+    assert run("--check-config") == (0, "", "")
+    assert "= 3  (ostler.toml)\n" in run("--print-config")[1]
+    (start / "ostler.toml").write_text("workers = \n")
+    status, _, err = run("--check-config")
+    assert status == 1
+    assert err.startswith("Error: config: ostler.toml:1:11: expected TOML: ")
+
+
+def test_the_application_is_checked_in_the_environment_that_it_will_have(start, run, monkeypatch):
+    monkeypatch.setenv("KEY_OF_TEST", "")
+    (start / "asking_of_test.py").write_text(
+        "import os\nassert os.environ['KEY_OF_TEST'] == 'a=b'\ndef app(environ, start_response): ...\n"
+    )
+    assert run("--check-config", "-e", "KEY_OF_TEST=a=b", "asking_of_test:app") == (0, "", "")
+
+
+def test_the_application_of_a_paste_file_is_checked(start, run):
+    (start / "paste_of_test.py").write_text(
+        "def make(global_conf):\n    1 / int(global_conf['number'])\n"
+        "    def app(environ, start_response): ...\n    return app\n"
+    )
+    (start / "production.ini").write_text("[app:main]\npaste.app_factory = paste_of_test:make\n")
+    assert run("--check-config", "--paste", "production.ini", "--paste-global", "number=1") == (0, "", "")
+    status, _, err = run("--check-config", "--paste", "production.ini", "--paste-global", "number=0")
+    assert status == 1
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert "production.ini: ZeroDivisionError: division by zero in paste_of_test.py:2\n" in err
+
+
+def test_settings_are_listed_described_and_put_into_a_schema(run):
+    status, out, err = run("settings")
+    assert (status, err) == (0, "")
+    assert "  workers " in out
+    assert "  post_fork " in out
+    for name in ("keepalive", "--keep-alive", "keep-alive"):
+        status, out, err = run("settings", name)
+        assert (status, err) == (0, "")
+        assert out.startswith("keepalive (Worker processes)\n")
+    assert json.loads(run("settings", "--json")[1])["properties"]["workers"]
+    assert run("settings", "--help")[1].startswith("usage: ostler settings ")
+
+
+def test_a_setting_that_does_not_exist_is_told_with_the_closest(run):
+    expected = 'Error: expected the name of a setting, got "worker"; did you mean workers?\n'
+    assert run("settings", "worker") == (2, "", expected)
+    assert run("settings", "nothing_like_it")[2].endswith("; ostler settings lists them\n")
+
+
+def test_an_application_called_settings_can_be_served(start, run):
+    (start / "settings.py").write_text("def application(environ, start_response): ...\n")
+    assert run("--check-config", "settings:application") == (0, "", "")
+    assert run("--check-config", "--", "settings") == (0, "", "")
+    assert run("--check-config", "settings") == (0, "", "")  # the command is the first word only
+    status, out, err = run("settings", "-w", "3")
+    assert (status, out) == (2, "")
+    assert "write settings:application" in err
 
 
 def test_the_users_traceback_stands_whole_above_the_line(start, run):

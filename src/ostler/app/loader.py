@@ -16,12 +16,14 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ostler.config import pastedeploy
 from ostler.config.settings import Settings
 from ostler.config.usercode import describe_exception
-from ostler.errors import AppLoadError, BootError, ConfigError, reason_of
+from ostler.errors import AppLoadError, BootError, ConfigError, OstlerError, reason_of
 
 DEFAULT_ATTRIBUTE = "application"
 _USUAL_NAMES = ("app", "application", "wsgi", "wsgi_app", "api", "server")
@@ -72,6 +74,34 @@ def apply_paths(settings: Settings) -> None:
             _added.append(path)
     # The directories may have been looked at before this generation's files were there.
     importlib.invalidate_caches()
+
+
+def loaded_before(settings: Settings) -> tuple[str, ...]:
+    """Modules of the application's package that this process has imported: those that it forks do not import them anew.
+
+    A configuration file, a hook or a logger class named by its path brings them into the master.
+    """
+    if not settings.wsgi_app:
+        return ()
+    with suppress(AppLoadError):
+        package = parse_app(settings.wsgi_app).module.partition(".")[0]
+        return tuple(sorted(name for name in sys.modules if name == package or name.startswith(f"{package}.")))
+    return ()
+
+
+def load_configured(settings: Settings) -> Callable[..., Any]:
+    """The application of `settings`: that of APP, or of `paste`. Raises AppLoadError or AppBootError."""
+    if settings.paste is None:
+        return load_app(settings.wsgi_app)
+    global_conf = pastedeploy.global_conf_of(settings.raw_paste_global_conf)
+    try:
+        found = pastedeploy.load_app(settings.paste, global_conf, settings.chdir)
+    except (OstlerError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise _boot_error(error) from error
+    _check(settings.paste, found, from_factory=True)
+    return found
 
 
 def load_app(uri: str) -> Callable[..., Any]:

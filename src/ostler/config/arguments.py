@@ -1,8 +1,8 @@
 """The command line and the *_CMD_ARGS variables: words -> raw values, by one parser made from the table.
 
 The parser is plain argparse, as Gunicorn's is, because unique prefixes of flags work there (`--max-requests-j 5`) and
-so must work here. It therefore knows every flag of Gunicorn; those of `refused.py` end in an error that names them.
-Values stay text: `sources.py` reads them.
+so must work here. It therefore knows every flag of Gunicorn; --help is silent about those that do nothing in this
+version. Values stay text: `sources.py` reads them, and refuses what is not built.
 """
 
 import argparse
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import ostler
-from ostler.config.refused import REFUSED, Refused, refusal
 from ostler.config.sections import TABLE
 from ostler.config.setting import FlagKind, Section, Setting
-from ostler.errors import ConfigError, UsageError
+from ostler.errors import UsageError
 
+_USAGE = "ostler [OPTIONS] [APP]\n       ostler settings [NAME | --json]"
 _EPILOG = (
-    'APP is MODULE, MODULE:ATTRIBUTE or MODULE:FACTORY("literal", name=1). Settings without a flag stand in a '
-    "configuration file. Gunicorn's settings that are not listed here are refused by name."
+    'APP is MODULE, MODULE:ATTRIBUTE or MODULE:FACTORY("literal", name=1). `ostler settings` lists every setting, also '
+    "those without a flag; `ostler settings NAME` describes one. Gunicorn's flags that are not listed here are known, "
+    "and either refused by name, as what they need is not built yet, or have nothing to act on."
 )
 
 
@@ -39,13 +40,10 @@ class Arguments:
 
 
 def parse_arguments(words: Sequence[str], place: str, *, takes_app: bool) -> Arguments:
-    """Raises UsageError (words that are not understood), ConfigError (a refused setting), Answered."""
+    """Raises UsageError (words that are not understood), Answered."""
     namespace = _parser(place).parse_args(list(words))
     given: dict[str, Any] = {name: value for name, value in vars(namespace).items() if value is not None}
     apps: list[str] = given.pop("args")
-    refused = [entry for entry in REFUSED if entry.name in given]
-    if refused:
-        raise ConfigError(refusal([entry.name for entry in refused], [entry.long_flag for entry in refused], place))
     if not takes_app and apps:
         raise UsageError(
             f'expected options only, got "{apps[0]}" (from {place}); '
@@ -74,7 +72,7 @@ class _Answer(argparse.Action):
 
 
 def _parser(place: str) -> _Parser:
-    parser = _Parser(prog="ostler", usage="ostler [OPTIONS] [APP]", epilog=_EPILOG, add_help=False)
+    parser = _Parser(prog="ostler", usage=_USAGE, epilog=_EPILOG, add_help=False)
     parser.place = place
     parser.add_argument("args", nargs="*", help=argparse.SUPPRESS)
     for flags, destination, text in (
@@ -86,30 +84,27 @@ def _parser(place: str) -> _Parser:
         group = parser.add_argument_group(section.value)
         for entry in TABLE:
             if entry.section is section and entry.flags:
-                group.add_argument(*entry.flags, dest=entry.name, help=_help(entry), **_shape(entry))
-    for refused in REFUSED:
-        if refused.flags:
-            parser.add_argument(*refused.flags, dest=refused.name, help=argparse.SUPPRESS, **_shape(refused))
+                text = _help(entry) if entry.acts else argparse.SUPPRESS
+                group.add_argument(*entry.flags, dest=entry.name, help=text, **_shape(entry))
     return parser
 
 
-def _shape(entry: Setting | Refused) -> dict[str, Any]:
+def _shape(entry: Setting) -> dict[str, Any]:
     match entry.kind:
         case FlagKind.ON:
             return {"action": "store_const", "const": True}
         case FlagKind.OFF:
             return {"action": "store_const", "const": False}
         case FlagKind.OPTIONAL:
-            return {"nargs": "?", "const": "auto"}
-        case FlagKind.VALUE | FlagKind.REPEAT:
-            shape: dict[str, Any] = {"action": "append"} if entry.kind is FlagKind.REPEAT else {}
-            if isinstance(entry, Setting):
-                shape["metavar"] = entry.metavar
-            return shape
+            return {"nargs": "?", "const": "auto", "metavar": entry.metavar}
+        case FlagKind.REPEAT:
+            return {"action": "append", "metavar": entry.metavar}
+        case FlagKind.VALUE:
+            return {"metavar": entry.metavar}
 
 
 def _help(entry: Setting) -> str:
     text = entry.summary.replace("`", "")
-    if entry.kind in (FlagKind.VALUE, FlagKind.REPEAT):
+    if entry.kind not in (FlagKind.ON, FlagKind.OFF):
         text += f" [{entry.default_text.replace('`', '') or entry.default}]"
     return text.replace("%", "%%")

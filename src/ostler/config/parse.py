@@ -6,7 +6,10 @@ setting's name nor where the value came from: `sources.py` adds both. Syntax is 
 Readers of addresses are in `address.py`, of hooks in `sections/hooks.py`.
 """
 
+import re
 from collections.abc import Callable, Mapping
+
+import ostler
 
 _SHOWN_CHARACTERS = 120
 
@@ -28,6 +31,20 @@ class BadValue(ValueError):
 
 class NotAnInteger(BadValue):
     """Text on a command line where an integer belongs: a usage error there (exit status 2), as argparse has it."""
+
+
+class NotBuilt(BadValue):
+    """A value that asks for a feature of a later version. `sentence` names the feature: "TLS is not built yet in this
+    version"; the entry of the table has the same one as its note.
+    """
+
+    def __init__(self, sentence: str, found: object) -> None:
+        super().__init__("the value that turns it off", found)
+        self.sentence = sentence
+
+    def message(self, name: str, origin: str) -> str:
+        """The whole line for the operator."""
+        return f"{name}: {self.sentence} of Ostler ({ostler.__version__}); remove it (from {origin})"
 
 
 def quoted(value: object) -> str:
@@ -98,6 +115,23 @@ def read_optional_text(raw: object) -> str | None:
     return None if raw is None else read_text(raw)
 
 
+def read_text_if_any(raw: object) -> str | None:
+    """As `read_text`; None and empty text are unset, as files say `proc_name = os.environ.get("NAME", "")`."""
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        return None
+    return read_text(raw)
+
+
+def read_any_text(raw: object) -> str:
+    """Text that may be empty, without surrounding blanks; None is empty text."""
+    return read_text_if_any(raw) or ""
+
+
+def read_path_if_any(raw: object) -> str | None:
+    """As `read_path`; None and empty text are unset."""
+    return None if read_text_if_any(raw) is None else read_path(raw)
+
+
 def read_path(raw: object) -> str:
     """The name of a file; it need not exist."""
     if isinstance(raw, str) and raw.strip() and "\0" not in raw:
@@ -110,6 +144,11 @@ def read_log_target(raw: object) -> str:
     if isinstance(raw, str) and raw.strip() and "\0" not in raw:
         return raw.strip()
     raise BadValue('a path or "-"', raw)
+
+
+def read_error_target(raw: object) -> str:
+    """As `read_log_target`; None is `-`: Gunicorn then writes warnings to stderr, by a default of Python's logging."""
+    return "-" if raw is None else read_log_target(raw)
 
 
 def read_optional_log_target(raw: object) -> str | None:
@@ -138,6 +177,19 @@ def read_list(raw: object) -> tuple[str, ...]:
     return tuple(entry.strip() for entry in raw.split(",") if entry.strip())
 
 
+def read_texts(raw: object) -> tuple[str, ...]:
+    """A list of texts, or one text; None, empty text and an empty list are none."""
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        return ()
+    texts = [raw] if isinstance(raw, str) else raw
+    if not isinstance(texts, list | tuple):
+        raise BadValue("text or a list of texts", raw)
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise BadValue("a list of texts that are not empty", raw)
+    return tuple(text.strip() for text in texts)
+
+
 def read_names(raw: object) -> tuple[str, ...]:
     """Field names separated by commas, made upper case."""
     return tuple(name.upper() for name in read_list(raw))
@@ -151,3 +203,27 @@ def read_scheme_fields(raw: object) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str):
             raise BadValue("a dict whose names and values are text", raw)
     return {name.strip().upper(): value for name, value in raw.items()}
+
+
+def read_table(raw: object) -> dict[str, object]:
+    """A dict whose keys are text."""
+    if not isinstance(raw, Mapping):
+        raise BadValue("a dict", raw)
+    for name in raw:
+        if not isinstance(name, str):
+            raise BadValue("a dict whose keys are text", raw)
+    return dict(raw)
+
+
+def read_mode(raw: object) -> int:
+    """Permission bits: an int (`0o022`), or text, octal when it begins with a zero ("022", "0022", "0o22"), as Gunicorn
+    reads it; other text is decimal.
+    """
+    expected = "permission bits such as 0o022"
+    text = raw.strip() if isinstance(raw, str) else ""
+    if re.fullmatch("0[0-9]+", text):
+        text = f"0o{text}"
+    number = _integer(text if text else raw, expected)
+    if not 0 <= number <= 0o777:
+        raise BadValue(expected, raw, "the least is 0, the most is 0o777")
+    return number

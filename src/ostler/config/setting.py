@@ -17,8 +17,13 @@ class Section(Enum):
     WORKERS = "Worker processes"
     MECHANICS = "Server mechanics"
     SECURITY = "Security"
+    TLS = "TLS"
+    HTTP2 = "HTTP/2"
     LOGGING = "Logging"
+    NAMING = "Process naming"
     DEBUGGING = "Debugging"
+    CONTROL = "Control"
+    DIRTY = "Dirty arbiters"
     HOOKS = "Server hooks"
 
 
@@ -31,6 +36,15 @@ class ReloadEffect(Enum):
     RESTART = "needs a restart of the server"
 
 
+class Support(Enum):
+    """How far this version keeps what Gunicorn's setting of that name promises; makes the compatibility page."""
+
+    WORKS = "works"
+    DIFFERS = "differs"  # `note` says how and why
+    REFUSED = "refused"  # not built yet: only the value that means "off" is accepted; `note` says what is missing
+    UNUSED = "unused"  # has nothing to act on here: accepted with one info line; `note` says why
+
+
 class FlagKind(Enum):
     """How a flag takes its value."""
 
@@ -38,7 +52,22 @@ class FlagKind(Enum):
     REPEAT = "one value, may be given again"
     ON = "no value; sets True"
     OFF = "no value; sets False"
-    OPTIONAL = "a value or none"  # only among the settings that are refused
+    OPTIONAL = "a value or none"  # the flag alone means "auto"
+
+
+class Takes(Enum):
+    """What a file with plain types (TOML) holds for a setting; the value is the JSON schema's word or words.
+
+    For the schema, and for reading variables. Readers accept more, text such as "0x10" for a number among it.
+    """
+
+    TEXT = ("string",)
+    INTEGER = ("integer",)
+    SWITCH = ("boolean",)
+    TEXTS = ("string", "array")  # one text, or an array of them
+    TABLE = ("object",)
+    INTEGER_OR_TEXT = ("integer", "string")
+    SWITCH_OR_TEXT = ("boolean", "string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +75,8 @@ class Setting:
     """One setting. `default` is raw, as it would stand in a configuration file; `read` makes the value of it.
 
     `default_text` replaces the default in the docs where it is not a constant; `from_env` turns the text of the
-    variable `env` into a raw value. `doc` is Markdown; its first sentence is the help of the flag.
+    variable `env` into a raw value. `doc` is Markdown; its first sentence is the help of the flag. `takes`, `choices`
+    and `least` describe the raw value for the JSON schema.
     """
 
     name: str
@@ -62,7 +92,17 @@ class Setting:
     from_env: Callable[[str], object] = str
     default_text: str = ""
     gunicorn: bool = True  # False: ours
+    support: Support = Support.WORKS
+    note: str = ""  # of every support but WORKS: one sentence for the compatibility page and for the error or info line
     in_files: bool = True  # False: only on the command line and in *_CMD_ARGS
+    takes: Takes = Takes.TEXT
+    choices: tuple[str, ...] = ()  # every word that is accepted, in lower case; empty: any
+    least: int | None = None  # of an integer
+
+    @property
+    def acts(self) -> bool:
+        """True when the value has an effect in this version: it is then an attribute of `Settings`."""
+        return self.support in (Support.WORKS, Support.DIFFERS)
 
     def default_value(self) -> object:
         """The value of an unset setting; None where the default is None (an absent value is not read)."""

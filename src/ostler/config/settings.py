@@ -1,22 +1,21 @@
 """`Settings`: what was asked for, whole, typed and frozen. Every other part of Ostler is configured by this one object.
 
-One attribute per setting, with Gunicorn's names. The entries themselves (flags, readers, defaults, docs) are in
-`sections/`; a test holds both in step. Here are the types, and the checks that need more than one setting.
+One attribute per setting that acts, with Gunicorn's names. The entries themselves (flags, readers, defaults, docs) are
+in `sections/`; a test holds both in step. The checks that need more than one setting are in `draft.py`.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from ostler.config.address import Address, AllowList, UnixAddress
-from ostler.config.sections import HOOKS, TABLE
+from ostler.config.address import Address, AllowList, StatsdAddress, SyslogAddress
+from ostler.config.draft import Draft
+from ostler.config.origins import DEFAULT_ORIGIN
+from ostler.config.sections import ENTRIES, HOOKS, TABLE
 from ostler.config.sections.hooks import Hook
-from ostler.errors import ConfigError
-
-DEFAULT_ORIGIN = "default"
-COMMAND_LINE = "command line"
+from ostler.config.setting import ReloadEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +36,23 @@ class Hooks:
     post_request: Hook | None = None
     child_exit: Hook | None = None
     worker_exit: Hook | None = None
+    pre_exec: Hook | None = None
     nworkers_changed: Hook | None = None
     on_exit: Hook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Times in seconds, sizes in bytes. Paths of files and sockets are absolute (relative ones: from `chdir`)."""
+    """Times in seconds, sizes in bytes. Paths of files and sockets are absolute (relative ones: from `chdir`, that of
+    `paste` from where the server was started).
+    """
 
     config: str | None
-    wsgi_app: str  # APP of the command line, else the setting
+    wsgi_app: str  # APP of the command line, else the setting; empty when only `paste` names an application
 
     bind: tuple[Address, ...]
     backlog: int
+    reuse_port: bool
 
     workers: int
     worker_class: Literal["sync", "gthread"]  # sync with threads > 1 has become gthread
@@ -64,6 +67,19 @@ class Settings:
 
     chdir: str
     pythonpath: tuple[str, ...]
+    raw_env: tuple[str, ...]  # KEY=VALUE
+    daemon: bool
+    enable_stdio_inheritance: bool
+    pidfile: str | None
+    sendfile: bool
+    tmp_upload_dir: str | None
+    paste: str | None  # FILE or FILE#NAME; instead of wsgi_app
+    raw_paste_global_conf: tuple[str, ...]  # KEY=VALUE, an equals sign of the key as \=
+    user: int  # of the workers; the process's own when not set
+    group: int
+    initgroups: bool
+    umask: int
+
     forwarded_allow_ips: AllowList
     secure_scheme_headers: Mapping[str, str]  # UPPER-CASE name -> value
     forwarder_headers: tuple[str, ...]  # UPPER CASE
@@ -73,19 +89,52 @@ class Settings:
     limit_request_line: int  # 0: none
     limit_request_fields: int  # 0 was turned into the hard cap, 32768
     limit_request_field_size: int  # 0: none
+    permit_obsolete_folding: bool
+    strip_header_spaces: bool
+    permit_unconventional_http_method: bool
+    permit_unconventional_http_version: bool
+    casefold_http_method: bool
 
     accesslog: str | None  # "-": stdout
-    access_log_format: str
+    access_log_format: str  # or "json"
+    access_log_skip: tuple[str, ...]  # paths; one that ends in * is a prefix
     errorlog: str  # "-": stderr
+    error_log_json: bool
     loglevel: str  # debug, info, warning, error, critical
     capture_output: bool
+    log_rotate_size: int  # bytes; 0: off
+    log_rotate_interval: int  # 0: off
+    log_rotate_keep: int
+    logger_class: str | type  # "gunicorn.glogging.Logger" is the default
+    logconfig: str | None  # of the three, the first that is set wins: dict, json, this
+    logconfig_dict: Mapping[str, Any]
+    logconfig_json: str | None
+    syslog: bool
+    syslog_addr: SyslogAddress
+    syslog_prefix: str | None
+    syslog_facility: str  # lower case
+    disable_redirect_access_to_syslog: bool
+    statsd_host: StatsdAddress | None
+    statsd_prefix: str
+    dogstatsd_tags: str
+    enable_backlog_metric: bool
+
+    proc_name: str
+    default_proc_name: str
 
     reload: bool
+    reload_engine: Literal["auto", "poll", "inotify"]
+    reload_extra_files: tuple[str, ...]  # with *, ? or [: a pattern
+    spew: bool
     check_config: bool
     print_config: bool
 
+    control_socket_disable: bool
+
     hooks: Hooks
     origins: Mapping[str, str]
+    others: Mapping[str, object]  # values of the entries that do not act
+    notices: tuple[str, ...]  # lines for the operator: names that look mistyped, settings without an effect
 
     def origin(self, name: str) -> str:
         """Where the value of `name` came from: "default", "PORT", "gunicorn.conf.py", "command line", ..."""
@@ -94,67 +143,57 @@ class Settings:
     @classmethod
     def defaults(cls, **changes: Any) -> "Settings":
         """The settings of an `ostler app:application` without environment or files, with `changes` (final values)."""
-        values: dict[str, Any] = {entry.name: entry.default_value() for entry in TABLE}
-        values |= {"wsgi_app": "app:application", "chdir": os.getcwd()}
         hooks = changes.pop("hooks", Hooks())
         unknown = changes.keys() - {field.name for field in fields(cls)}
         if unknown:
             raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
-        settings: Settings = cls(**(values | changes), hooks=hooks, origins=MappingProxyType({}))
-        return settings
+        values = {"wsgi_app": "app:application", "chdir": os.getcwd()} | changes
+        return _assemble(values, hooks, {}, ())
 
 
-def resolve(values: Mapping[str, Any], origins: Mapping[str, str], directory: str) -> Settings:
+def resolve(
+    values: Mapping[str, Any], origins: Mapping[str, str], directory: str, notices: Sequence[str] = ()
+) -> Settings:
     """Put parsed values together: `values` holds what was given, the table's defaults fill the rest.
 
-    `directory` is where the server was started. Raises ConfigError when values do not go together.
+    `directory` is where the server was started; `notices` are those of the sources. Raises ConfigError when values do
+    not go together or name files and directories that are not there.
     """
-    merged: dict[str, Any] = {entry.name: entry.default_value() for entry in TABLE} | dict(values)
-    hooks = Hooks(**{entry.name: merged.pop(entry.name, None) for entry in HOOKS})
-    if not merged["wsgi_app"]:
-        raise ConfigError("no application given; expected MODULE[:ATTRIBUTE], e.g. ostler myapp:app")
-    base = _directory(os.path.join(directory, merged["chdir"]), origins)
-    merged["chdir"] = base
-    merged["pythonpath"] = tuple(_under(base, path) for path in merged["pythonpath"])
-    merged["bind"] = _addresses(merged["bind"], base, origins)
-    for name in ("accesslog", "errorlog"):
-        if merged[name] not in (None, "-"):
-            merged[name] = _under(base, merged[name])
-    if merged["worker_class"] == "sync" and merged["threads"] > 1:
-        merged["worker_class"] = "gthread"
-        origins = {**origins, "worker_class": "threads > 1"}
-    return Settings(**merged, hooks=hooks, origins=MappingProxyType(dict(origins)))
+    draft = Draft({entry.name: entry.default_value() for entry in TABLE} | dict(values), origins, notices)
+    draft.finish(directory)
+    hooks = Hooks(**{entry.name: draft.values.pop(entry.name, None) for entry in HOOKS if entry.acts})
+    return _assemble(draft.values, hooks, draft.origins, draft.notices)
 
 
-def _directory(path: str, origins: Mapping[str, str]) -> str:
-    # normpath, not realpath: a symbolic link ("current" of a deployment) must be followed anew at each reload.
-    path = os.path.normpath(path)
-    origin = origins.get("chdir", DEFAULT_ORIGIN)
-    if not os.path.isdir(path):
-        found = "a file" if os.path.exists(path) else "nothing there"
-        raise ConfigError(f'chdir: expected a directory, got "{path}": {found} (from {origin_phrase(origin)})')
-    if not os.access(path, os.X_OK):
-        raise ConfigError(f'chdir: cannot enter "{path}": permission denied (from {origin_phrase(origin)})')
-    return path
+def _assemble(
+    given: Mapping[str, Any], hooks: Hooks, origins: Mapping[str, str], notices: Sequence[str]
+) -> Settings:
+    values: dict[str, Any] = {entry.name: entry.default_value() for entry in TABLE} | dict(given)
+    others = {entry.name: values.pop(entry.name, None) for entry in ENTRIES if not entry.acts}
+    values["user"] = os.geteuid() if values["user"] is None else values["user"]
+    values["group"] = os.getegid() if values["group"] is None else values["group"]
+    application = values["paste"].partition("#")[0] if values["paste"] else values["wsgi_app"]
+    values["wsgi_app"] = values["wsgi_app"] or ""
+    values["default_proc_name"] = values["default_proc_name"] or application or "ostler"
+    values["proc_name"] = values["proc_name"] or values["default_proc_name"]
+    extra = {"origins": MappingProxyType(dict(origins)), "others": MappingProxyType(others), "notices": tuple(notices)}
+    return Settings(**(values | extra), hooks=hooks)
 
 
-def _under(base: str, path: str) -> str:
-    return os.path.normpath(os.path.join(base, path))
+def restart_needed(old: Settings, new: Settings) -> tuple[str, ...]:
+    """The settings of which a reload found another value that only a restart of the server can bring about."""
+    return tuple(name for name in _RESTART if getattr(old, name) != getattr(new, name))
 
 
-def _addresses(addresses: tuple[Address, ...], base: str, origins: Mapping[str, str]) -> tuple[Address, ...]:
-    found: list[Address] = []
-    for address in addresses:
-        whole = UnixAddress(_under(base, address.path)) if isinstance(address, UnixAddress) else address
-        ephemeral = not isinstance(whole, UnixAddress) and whole.port == 0
-        if whole in found and not ephemeral:
-            raise ConfigError(
-                f"bind: {whole} is given twice (from {origin_phrase(origins.get('bind', DEFAULT_ORIGIN))})"
-            )
-        found.append(whole)
-    return tuple(found)
+def keep_until_restart(old: Settings, new: Settings) -> Settings:
+    """`new` with the values of `old` where only a restart can change them, and with their origins."""
+    kept: dict[str, Any] = {name: getattr(old, name) for name in _RESTART}
+    origins = {name: origin for name, origin in new.origins.items() if name not in kept}
+    origins |= {name: origin for name, origin in old.origins.items() if name in kept}
+    return replace(new, **kept, origins=MappingProxyType(origins))
 
 
-def origin_phrase(origin: str) -> str:
-    """An origin as it reads in a sentence."""
-    return "the command line" if origin == COMMAND_LINE else origin
+# A setting that files cannot hold cannot change: the command line of a reload is that of the start.
+_RESTART = tuple(
+    entry.name for entry in TABLE if entry.reload is ReloadEffect.RESTART and entry.acts and entry.in_files
+)

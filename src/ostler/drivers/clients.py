@@ -53,6 +53,7 @@ class Clients:
         timeouts: Timeouts,
         request_buffering: bool,
         log: logging.Logger,
+        spill_directory: str | None = None,
     ) -> None:
         """`beat` is called by a thread that runs the application and waits for its client: that is no hang."""
         self.now = _monotonic()
@@ -70,8 +71,8 @@ class Clients:
         self._buffering = request_buffering
         self._log = log
         self._date = DateField(int(time.time()))
-        self._spill = Budget()
-        self._memory = Budget(WORKER_MEMORY_BYTES)
+        self._spill = Budget(directory=spill_directory)
+        self._memory = Budget(WORKER_MEMORY_BYTES, directory=spill_directory)
         self.handover = Handover(doors, timeouts.farewell_s, self.drop)
 
     def __len__(self) -> int:

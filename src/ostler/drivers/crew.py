@@ -22,6 +22,10 @@ from typing import Final
 TICK_S: Final = 0.005
 """An application call that outlives one to two ticks loses the lead to the standby."""
 
+_LEAST_TICK_S: Final = TICK_S / 16
+"""Calls that block come in bursts: after each take-over in a row the next tick is half as long, down to this. (200
+requests that block, at once, on 200 threads: the last one began after 1.14 s with ticks of one length.)"""
+
 _QUIET_TICKS: Final = 2
 """After so many ticks without a call the standby sleeps until the leader's next call wakes it."""
 
@@ -34,6 +38,7 @@ class Crew:
         self._total = permits
         self._table: list[None] = [None]
         self._calls = 0
+        self._tick_s = TICK_S
         self._dozing = False
         self._alarm = threading.Lock()
         self._alarm.acquire()
@@ -81,6 +86,7 @@ class Crew:
             self._table.pop()
         except IndexError:
             return False
+        self._tick_s = TICK_S
         return True
 
     def hand_back(self) -> None:
@@ -110,7 +116,9 @@ class Crew:
             while not self._over:
                 calls = self._calls
                 if calls == seen:
+                    next_tick_s = max(_LEAST_TICK_S, self._tick_s / 2)
                     if self._table and self.pick_up():
+                        self._tick_s = next_tick_s
                         return True
                     quiet += 1
                     if quiet >= _QUIET_TICKS and self._doze():
@@ -118,7 +126,7 @@ class Crew:
                         continue
                 else:
                     seen, quiet = calls, 0
-                self._alarm.acquire(timeout=TICK_S)
+                self._alarm.acquire(timeout=self._tick_s)
             return False
 
     def dismiss(self) -> None:

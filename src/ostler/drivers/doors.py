@@ -2,7 +2,8 @@
 
 Open while a thread is free, there is room for a client and descriptors are left; closed otherwise, so that an idle
 sibling takes what a busy worker cannot. Draining closes them for good: `retire` at once (siblings stay and own the
-backlog), `stop` only when the backlog is empty (nobody else would answer it).
+backlog) but for listeners that nobody else stays on, `stop` only when the backlog is empty (nobody else would answer
+it). A listener that another server has too (`inherited`) is never shut, only closed.
 
 Editing rules: `adjust` may be called by any thread and must cost next to nothing when nothing changes.
 """
@@ -10,6 +11,7 @@ Editing rules: `adjust` may be called by any thread and must cost next to nothin
 import contextlib
 import errno
 import logging
+import os
 import socket
 import threading
 import time
@@ -67,6 +69,8 @@ class Doors:
         """No connection is kept for a further request."""
         self.stopping = False
         """Draining because the whole server stops."""
+        self._emptying = False
+        """Retiring, and the listeners that are left have to be emptied first."""
         self._listeners = list(listeners)
         self._locals = {listener.fd: _local_name(listener) for listener in listeners}
         self._transfer = transfer
@@ -122,13 +126,17 @@ class Doors:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def retire(self) -> None:
-        """Close at once; the listeners and their backlog belong to the siblings."""
+    def retire(self, empty: Sequence[Listener] = ()) -> None:
+        """Close at once: the listeners and their backlog belong to the siblings; but not those to be emptied first."""
         self.draining = True
+        self._emptying = any(listener in empty for listener in self._listeners)
+        for listener in list(self._listeners):
+            if listener not in empty:
+                self._close(listener)
+        self._drain_backlog()
         self.adjust(self._clients)
         with self._lock:
             self._page.state = WorkerState.RETIRING
-        self._close_listeners()
 
     def stop(self) -> None:
         """Accept what waits, then shut the listeners for every process that shares them."""
@@ -137,7 +145,7 @@ class Doors:
         self.adjust(self._clients)
 
     def abandon(self) -> None:
-        """Close the listeners without a look at their backlog: the master is dead."""
+        """Close the listeners without a look at their backlog: others have it, or the master is dead."""
         self.draining = self.stopping = True
         self._close_listeners()
         self.adjust(self._clients)
@@ -147,15 +155,18 @@ class Doors:
         if self.stopping:
             self._drain_backlog()
             self._receive()
+        elif self._emptying:
+            self._drain_backlog()
         return not self._listeners
 
     def _drain_backlog(self) -> None:
         for listener in list(self._listeners):
-            if isinstance(self._locals[listener.fd], str):
+            if isinstance(self._locals[listener.fd], str) and not listener.inherited:
                 # A Unix socket that was shut down refuses newcomers and still yields those who wait.
                 _shut(listener)
             if self._accept_all(listener):
-                _shut(listener)
+                if not listener.inherited:
+                    _shut(listener)
                 self._close(listener)
 
     def _accept_all(self, listener: Listener) -> bool:
@@ -251,6 +262,8 @@ class Doors:
 
 def _local_name(listener: Listener) -> tuple[str, int] | str:
     name = listener.socket.getsockname()
+    if isinstance(name, bytes):  # abstract (unix(7)): NUL and a name
+        return os.fsdecode(name)
     return name if isinstance(name, str) else (name[0], name[1])
 
 

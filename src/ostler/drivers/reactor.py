@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ostler.app.environ import EnvironTemplate
@@ -25,6 +25,7 @@ from ostler.drivers.poller import READ, make_poller
 from ostler.drivers.timeouts import Timeouts
 from ostler.http.limits import Limits
 from ostler.observe.scoreboard import Page
+from ostler.process.listeners import Listener
 
 _monotonic = time.monotonic
 
@@ -52,8 +53,13 @@ class Reactor:
         leader_beats: bool,
         run_exchange: RunExchange,
         log: logging.Logger,
+        spill_directory: str | None = None,
+        on_tick: Callable[[], object] = lambda: None,
     ) -> None:
-        """`leader_beats`: whoever leads writes the heartbeat; otherwise only a thread that may run the application."""
+        """`leader_beats`: whoever leads writes the heartbeat; otherwise only a thread that may run the application.
+
+        `spill_directory`: for what is buffered in files; None is the system's. `on_tick`: called about once a second.
+        """
         self.crew = crew
         self.finished = False
         """Drained, or told to stop: every thread leaves."""
@@ -64,6 +70,7 @@ class Reactor:
         self._beat_s = timeouts.beat_s
         self._leader_beats = leader_beats
         self._run_exchange = run_exchange
+        self._on_tick = on_tick
         self._log = log
         self._poller = make_poller()
         self._handlers: dict[int, Callable[[], object]] = {}
@@ -78,6 +85,7 @@ class Reactor:
             timeouts=timeouts,
             request_buffering=request_buffering,
             log=log,
+            spill_directory=spill_directory,
         )
         self._waker_out, self._waker_in = os.pipe()
         os.set_blocking(self._waker_out, False)
@@ -107,9 +115,12 @@ class Reactor:
         with contextlib.suppress(OSError):
             os.write(self._waker_in, b"\0")
 
-    def retire(self) -> None:
-        """Siblings stay: accept nothing more, hand over what can be handed over, finish the rest. In the leader."""
-        self._doors.retire()
+    def retire(self, empty: Sequence[Listener] = ()) -> None:
+        """Siblings stay: accept nothing more, hand over what can be handed over, finish the rest. In the leader.
+
+        empty: listeners that nobody else stays on.
+        """
+        self._doors.retire(empty)
         self._drain()
 
     def stop(self) -> None:
@@ -118,7 +129,9 @@ class Reactor:
         self._drain()
 
     def abandon(self) -> None:
-        """The master is dead: close the listeners, finish what runs. In the leader."""
+        """Nobody of ours stays, and the listeners are not ours to empty (another master has them, or ours is dead):
+        close them, finish what runs. In the leader.
+        """
         self._doors.abandon()
         self._drain()
 
@@ -255,6 +268,7 @@ class Reactor:
         draining = self._doors.draining
         self._next_tick = now + (_DRAIN_POLL_S if draining else self._beat_s)
         self.clients.tick()
+        self._on_tick()
         self._doors.ring_again()
         if draining and self._doors.drained() and not self.clients and self.crew.all_permits_back:
             self.finish()

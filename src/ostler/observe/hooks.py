@@ -6,6 +6,7 @@ Facts in, calls out: the master and the workers describe themselves with the sma
 Rules for editing. Hooks are not observers: they have an order, and what they raise matters:
 
     on_starting                      ConfigError: the server does not start
+    pre_exec                         the new master is not started
     post_fork, post_worker_init      BootError: the worker fails to boot
     pre_request                      goes on to the caller, the request becomes a 500
     all others                       logged with the hook's name and the user's traceback; the server goes on
@@ -24,7 +25,9 @@ from ostler.config.address import Address
 from ostler.config.settings import Settings
 from ostler.config.usercode import describe_exception
 from ostler.errors import BootError, ConfigError
-from ostler.logline import fields
+from ostler.lifecycle import Observer
+from ostler.logline import escape, fields
+from ostler.observe.logs import Logs
 from ostler.observe.scoreboard import Page
 
 
@@ -47,6 +50,10 @@ class MasterFacts:
     settings: Settings
     num_workers: int  # the goal, as TTIN and TTOU changed it
     listeners: tuple[ListenerFacts, ...]
+    log: object  # what HookArguments.open_logger made for the current generation
+    worker_age: int = 0  # of the youngest worker
+    old_master_pid: int = 0  # we are its successor (USR2), and it still lives
+    new_master_pid: int = 0  # our successor
     workers: "dict[int, WorkerFacts]" = field(default_factory=dict)  # live ones by pid
 
 
@@ -55,7 +62,8 @@ class WorkerFacts:
     """One worker process: made by the master before the fork, and again by the child for itself.
 
     age: counts the workers of this master, never repeats; by it both are known to be the same worker.
-    pid: 0 before the fork.
+    pid: 0 before the fork. application: None until it is loaded, and always in the master. request_limit: after so many
+    requests it asks to be replaced, jitter included; 0: never, or (in the master, and until it is drawn) not known.
     """
 
     age: int
@@ -63,10 +71,13 @@ class WorkerFacts:
     settings: Settings
     listeners: tuple[ListenerFacts, ...]
     page: Page
+    log: object  # as in MasterFacts, of the worker's generation
     pid: int = 0
     booted: bool = False
     aborted: bool = False
     alive: bool = True
+    application: object = None
+    request_limit: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +108,14 @@ class ResponseFacts:
 
 class HookArguments(Protocol):
     """Makes what hooks are called with. One object for master and workers, inherited through fork."""
+
+    def open_logger(self, settings: Settings, logs: Logs) -> object:
+        """The log that hooks are given, made by `logger_class` over the logs of a generation, which it may set up in
+        its own way. Raises ConfigError when it cannot be made.
+        """
+
+    def access_observer(self, log: object) -> Observer | None:
+        """Who writes the access log when `logger_class` does that in its own way; None: the usual one."""
 
     def introduce(self, master: MasterFacts) -> None:
         """The server of all later calls; once, before the first hook."""
@@ -138,6 +157,15 @@ class MasterHooks:
     def on_reload(self) -> None:
         self._server_hook("on_reload", self._facts.settings.hooks.on_reload)
 
+    def pre_exec(self) -> None:
+        """In the child that becomes the new master. Raises SystemExit when the hook raises."""
+        if (hook := self._facts.settings.hooks.pre_exec) is not None:
+            try:
+                hook(self._arguments.server())
+            except (Exception, SystemExit) as error:
+                log_failure(self._log, "hook failed, no new master is started", "pre_exec", error)
+                raise SystemExit(1) from error
+
     def on_exit(self) -> None:
         self._server_hook("on_exit", self._facts.settings.hooks.on_exit)
 
@@ -172,7 +200,10 @@ class WorkerHooks:
         self._log = log
         self._hooks = facts.settings.hooks
         # False: the server builds no facts and calls nothing for requests
-        self.wants_requests = self._hooks.pre_request is not None or self._hooks.post_request is not None
+        self._says_requests = self._hooks.pre_request is None and log.isEnabledFor(logging.DEBUG)
+        self.wants_requests = (
+            self._says_requests or self._hooks.pre_request is not None or self._hooks.post_request is not None
+        )
 
     def post_fork(self) -> None:
         """Raises BootError when the hook raises."""
@@ -201,7 +232,12 @@ class WorkerHooks:
             call_logged(self._log, "worker_exit", hook, server, worker)
 
     def pre_request(self, facts: RequestFacts) -> None:
-        """Raises what the hook raises, SystemExit as RuntimeError: the request is to be answered with a 500."""
+        """Raises what the hook raises, SystemExit as RuntimeError: the request is to be answered with a 500.
+
+        Without a hook, Gunicorn's own stands: a line for each request at level debug.
+        """
+        if self._says_requests:
+            self._log.debug("%s %s", facts.method, escape(facts.path))
         if (hook := self._hooks.pre_request) is not None:
             try:
                 hook(self._arguments.worker(self._facts), self._request(facts))

@@ -1,258 +1,296 @@
-"""The error log and the file behind the access log: where lines go, and what happens when they cannot.
+"""The logs of one generation: its files, sinks and handlers, and what HUP, USR1, forks and rotation do to them.
 
-Rules for editing. A line is one os.write to a descriptor opened with O_APPEND, so that lines of many processes do
-not mix (write(2)). Writing never raises into the server: on a full or failing disk a line is dropped and
-counted, and stderr hears of it at most once a minute. A descriptor keeps its number for life, reopening dup2s the
-new file over it, so that no writing thread needs a lock or sees a closed file.
-How a line reads is in logline.py.
+    Logs(plan)      opens everything and makes it the logs of the process, or raises and has changed nothing
+    install()       these are the logs of the process again (a worker of a former generation is forked)
+    remember()      what hooks or a Logger class have changed on the loggers belongs to these logs
+    reopen(), tick()  in the master: USR1, once a second; what they return goes to the workers' take()
+
+Rules for editing. The master opens, reopens and rotates; workers are given descriptors, because they may lack the right
+to open a file by its name. Filters and handlers that users put on the two loggers are theirs, and stay.
 """
 
-import contextlib
-import errno
 import logging
 import os
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Protocol
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ostler.errors import ConfigError, reason_of
+from ostler.errors import ConfigError
+from ostler.lifecycle import Observer
 from ostler.logline import escape, fields
+from ostler.observe.access import JSON, AccessLog, Skipping, compile_format
+from ostler.observe.capture import STANDARD, STDERR, STDOUT
+from ostler.observe.handlers import MESSAGE, ErrorStream, LoggerState, SinkHandler, StraightWay, TaggedHandler
+from ostler.observe.line import Loss
+from ostler.observe.outlet import LogFileUnusable
+from ostler.observe.plan import LogPlan
+from ostler.observe.records import ACCESS_LOGGER, ERROR_LOGGER, LEVELS, error_formatter, error_stream_line, loss_line
+from ostler.observe.remote import Wiring
+from ostler.observe.resolve import Resolver, ThreadResolver
+from ostler.observe.sinks import FileOptions, LogFile
+from ostler.observe.syslog import Syslog, tag_of
+from ostler.observe.userfiles import reopen_file_handlers
 
-ERROR_LOGGER = "gunicorn.error"  # the name that applications and libraries look up
-_LEVELS = {
-    "critical": logging.CRITICAL,
-    "error": logging.ERROR,
-    "warning": logging.WARNING,
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-}
-_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
-_DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
-_STDOUT, _STDERR = 1, 2
-_COMPLAIN_EVERY_S = 60.0
-
-
-class LogSink(Protocol):
-    """Takes whole lines without their end; never raises, callable from any thread."""
-
-    def write(self, line: str) -> None: ...
+Reopened = tuple[tuple[str, ...], tuple[int, ...]]
+"""Names and, in the same order, descriptors that the workers are to `take`."""
 
 
-class LogFile:
-    """A sink on a descriptor. `console`: the descriptor that hears of dropped lines."""
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """monotonic: seconds, for reports. wall: seconds since the epoch, for time stamps and rotation."""
 
-    def __init__(self, fd: int, name: str, console: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.fd = fd
-        self.name = name
-        self.dropped = 0  # lines, in the life of this process
-        self._reported = 0
-        self._next_report = float("-inf")
-        self._torn = False
-        self.console = console
-        self._clock = clock
-
-    def write(self, line: str) -> None:
-        data = line.encode("utf-8", "backslashreplace") + b"\n"
-        if self._torn:  # the last line stopped half way: end it, else this one would be glued to it
-            data = b"\n" + data
-        try:
-            written = os.write(self.fd, data)
-            if written < len(data):  # a signal or an almost full disk; the rest tells which
-                self._torn = True
-                while written < len(data):
-                    written += os.write(self.fd, data[written:])
-            self._torn = False
-        except OSError as error:
-            self.dropped += 1
-            self._report("log lines dropped", error=reason_of(error))
-        else:
-            if self.dropped > self._reported:
-                self._report("log lines dropped, the file takes lines again")
-
-    def _report(self, sentence: str, **cause: object) -> None:
-        now = self._clock()
-        if now < self._next_report:
-            return
-        self._next_report = now + _COMPLAIN_EVERY_S
-        lines, self._reported = self.dropped - self._reported, self.dropped
-        message = fields(sentence, file=self.name, lines=lines, **cause)
-        stamp = time.strftime(_DATE_FORMAT)
-        with contextlib.suppress(OSError):  # nowhere is left to say it; the count stays
-            os.write(self.console, f"{stamp} [{os.getpid()}] [ERROR] {message}\n".encode())
-
-
-class SinkHandler(logging.Handler):
-    """The handler of gunicorn.error; applications may hang it on their own loggers too."""
-
-    def __init__(self, sink: LogFile) -> None:
-        super().__init__()
-        self.sink = sink
-        self.setFormatter(logging.Formatter(_FORMAT, _DATE_FORMAT))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except Exception as error:  # noqa: BLE001 - a caller's broken log call; the line says which
-            text = fields(
-                "log call is broken",
-                at=f"{record.pathname}:{record.lineno}",
-                error=f"{type(error).__name__}: {error}",
-            )
-            line = self.format(
-                logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, text, None, None)
-            )
-        self.sink.write(line)
-
-
-class ErrorStream:
-    """wsgi.errors (PEP 3333): what applications write goes to the error log as it is, a whole line at a time."""
-
-    def __init__(self, sink: LogSink) -> None:
-        self._sink = sink
-        self._line = ""  # its end has not come yet: print() writes text and newline one after the other
-        self._lock = threading.Lock()
-
-    def write(self, text: str) -> int:
-        with self._lock:
-            *lines, self._line = (self._line + text).split("\n")
-            for line in lines:
-                self._sink.write(line)
-        return len(text)
-
-    def writelines(self, texts: Iterable[str]) -> None:
-        for text in texts:
-            self.write(text)
-
-    def flush(self) -> None:
-        with self._lock:
-            if self._line:
-                self._sink.write(self._line)
-                self._line = ""
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
 
 
 class Logs:
-    """All log files of one generation.
+    """All logs of one generation.
 
-    `error`: the error log. `error_stream`: the same for raw text. `access`: takes access-log lines, None when off.
+    error, access_log: the loggers. error_stream: the error log for raw text (wsgi.errors). access: the file behind the
+    access log, None when there is none. way: how access lines get there.
     """
 
+    # The loggers are the process's, and so is the answer to whose they are.
+    _installed: ClassVar["Logs | None"] = None
+
     def __init__(
-        self,
-        *,
-        errorlog: str,
-        accesslog: str | None,
-        loglevel: str,
-        capture_output: bool,
-        clock: Callable[[], float] = time.monotonic,
+        self, plan: LogPlan, clocks: Clocks | None = None, resolvers: Callable[[], Resolver] = ThreadResolver
     ) -> None:
-        """Open the files, then install(). Raises ConfigError, and has changed nothing then."""
-        if loglevel.lower() not in _LEVELS:
-            raise ConfigError(f'loglevel: expected one of {", ".join(_LEVELS)}, got "{escape(loglevel)}"')
-        self._level = _LEVELS[loglevel.lower()]
-        self._capture = capture_output and errorlog != "-"
-        self._clock = clock
-        self._opened: list[LogFile] = []
+        """resolvers: for the host name of a syslog daemon, in the process that opens the logs (later: `threaded`).
+
+        Raises ConfigError, and has changed nothing then.
+        """
+        if plan.loglevel.lower() not in LEVELS:
+            raise ConfigError(f'loglevel: expected one of {", ".join(LEVELS)}, got "{escape(plan.loglevel)}"')
+        self.plan = plan
+        self._clocks = clocks or Clocks()
+        self._format = compile_format(plan.access_format, self._clocks.wall) if plan.has_access_log else None
+        self._options = FileOptions(plan.owner, plan.rotation, self._clocks.monotonic, self._clocks.wall)
+        self._files: dict[str, LogFile] = {}  # by absolute path; or <stdout>, <stderr>
+        self.syslog = self._open_syslog(resolvers)
         self.error = logging.getLogger(ERROR_LOGGER)
-        console = self._former_console()
+        self.access_log = logging.getLogger(ACCESS_LOGGER)
+        self.way = StraightWay(self.access_log)
+        former = self._states = self._loggers_now()
         try:
-            self._error_file = self._open("errorlog", errorlog, console, console)
-            self._access_file = None if accesslog is None else self._open("accesslog", accesslog, _STDOUT, console)
-        except ConfigError:
+            error_file = self.file_for("errorlog", plan.errorlog, STDERR)
+            self.access = None if plan.accesslog is None else self.file_for("accesslog", plan.accesslog, STDOUT)
+            if plan.error_json:
+                error_file.loss_line = loss_line
+            if plan.access_format == JSON and self.access is not None:
+                self.access.loss_line = loss_line
+            self.error_stream = ErrorStream(error_file, error_stream_line if plan.error_json else None)
+            self._error_file = error_file
+            self._clear()
+            self._set_up()
+        except BaseException:
+            for state in former:
+                state.restore()
             self.close()
             raise
-        self.access: LogSink | None = self._access_file
-        self.error_stream = ErrorStream(self._error_file)
-        self._handler = SinkHandler(self._error_file)
-        self.install()
+        self._former = None if Logs._installed is None else weakref.ref(Logs._installed)
+        if Logs._installed is not None:
+            Logs._installed._states = former
+        Logs._installed = self
+        self.remember()
+        self._direct_output()
 
     def install(self) -> None:
-        """Make these the logs of this process; they replace those of another generation."""
-        for handler in self._sink_handlers():
-            self.error.removeHandler(handler)
-        self.error.addHandler(self._handler)
-        self.error.setLevel(self._level)
-        self.error.propagate = False
-        self._capture_output()
+        """Make these the logs of this process again. What users changed on the loggers since stays with the others."""
+        former = Logs._installed
+        if former is not self:
+            if former is not None:
+                former._states = former._loggers_now()
+            self.restore()
+            Logs._installed = self
+            self._direct_output()
+        self.way.settle()
 
-    def reopen(self) -> None:
-        """USR1: open each file by its name again. One that cannot be opened is kept as it is, and the log says so."""
-        for log_file in self._opened:
+    def remember(self) -> None:
+        """The loggers are set up now: as they are they belong to these logs, and are what `install` goes back to."""
+        self._states = self._loggers_now()
+        self.way.settle()
+
+    def restore(self) -> None:
+        """Take back what was changed on the loggers since `remember`."""
+        for state in self._states:
+            state.restore()
+        self.way.settle()
+
+    def withdraw(self) -> None:
+        """The generation that these were opened for will not be: close them, and go back to the former ones."""
+        former = None if self._former is None else self._former()
+        if former is not None and Logs._installed is self:
+            former.install()
+        self.close()
+
+    def serves(self, plan: LogPlan) -> bool:
+        """Whether a generation with `plan` may share these."""
+        return plan == self.plan
+
+    # -- what is served --------------------------------------------------------------------------------------
+
+    def access_observer(self) -> Observer | None:
+        """Writes the access log; None when there is none."""
+        if self._format is None:
+            return None
+        return self.skipping(AccessLog(self._format, self.way, self._clocks.monotonic))
+
+    def skipping(self, observer: Observer) -> Observer:
+        """`observer`, without the requests of access_log_skip."""
+        return Skipping(observer, self.plan.access_skip) if self.plan.access_skip else observer
+
+    # -- files -----------------------------------------------------------------------------------------------
+
+    def reopen(self) -> Reopened:
+        """USR1, in the master: open each file by its name again, those of users' FileHandlers too.
+
+        One that cannot be opened is kept as it is, and the log says so.
+        """
+        done: list[tuple[str, int]] = []
+        for name, log_file in self._files.items():
             try:
-                fd = _open_to_append(log_file.name)
-            except OSError as error:
-                reason = _reason(error, log_file.name)
-                self.error.error(
-                    fields("log file not reopened, the former one is kept", file=log_file.name, error=reason)
-                )
+                fd = log_file.reopen()
+            except LogFileUnusable as error:
+                text = fields("log file not reopened, the former one is kept", file=name, error=error)
+                self.error.error("%s", text)
+            else:
+                if fd is not None:
+                    done.append((name, fd))
+        self._direct_output()
+        self._reopen_users_files()
+        return _reopened(done)
+
+    def tick(self) -> Reopened | None:
+        """In the master, about once a second: write what waits, rotate what is due. None when nothing was."""
+        now = self._clocks.wall()
+        done: list[tuple[str, int]] = []
+        for name, log_file in self._files.items():
+            log_file.flush()
+            if not log_file.rotation_due(now):
                 continue
-            os.dup2(fd, log_file.fd, inheritable=False)
-            os.close(fd)
-        self._capture_output()
+            try:
+                done.append((name, log_file.rotate(now)))
+            except LogFileUnusable as error:
+                self.error.error("%s", fields("log file not rotated", file=name, error=error))
+        if not done:
+            return None
+        self._direct_output()
+        return _reopened(done)
 
-    def close(self) -> None:
-        """Close the files that were opened by name; for a generation of which nothing is left."""
-        for log_file in self._opened:
-            os.close(log_file.fd)
-            log_file.fd = -1  # a late line is dropped, and not written to whoever gets the number next
-        self._opened.clear()
+    def take(self, names: Sequence[str], fds: Sequence[int], *, others: bool = True) -> None:
+        """In a worker: go on with the master's descriptors, which are closed here.
 
-    def _open(self, setting: str, path: str, standard: int, console: int) -> LogFile:
+        others: open the files of users' handlers anew as well (USR1, not rotation).
+        """
+        if len(names) != len(fds):
+            text = fields("new log files were lost on the way, the former ones are kept", files=",".join(names))
+            self.error.error("%s", text)
+        for name, fd in zip(names, fds, strict=False):
+            if (log_file := self._files.get(name)) is None:
+                os.close(fd)
+            else:
+                log_file.take(fd)
+        self._direct_output()
+        if others:
+            self._reopen_users_files()
+
+    def threaded(self) -> None:
+        """In a worker, after the fork: there may be threads. What the master's logs held back stays the master's."""
+        for log_file in self._files.values():
+            log_file.after_fork(threaded=True)
+        if self.syslog is not None:
+            self.syslog.remote.resolve_with(ThreadResolver)
+
+    def close(self, timeout_s: float = 0.0) -> None:
+        """Write what waits, for at most that long, and close the files; for a generation of which nothing is left."""
+        for log_file in self._files.values():
+            log_file.close(timeout_s)
+        if self.syslog is not None:
+            self.syslog.remote.close()
+
+    # -- building; also used by compat.glogging.Logger -------------------------------------------------------
+
+    def file_for(self, setting: str, path: str, standard: int) -> LogFile:
+        """The sink on `path`, "-" for descriptor `standard`; the same one each time. Raises ConfigError."""
         if path == "-":
-            return LogFile(standard, "-", console, self._clock)
-        path = os.path.abspath(path)  # a later chdir must not move the log when it is reopened
-        try:
-            fd = _open_to_append(path)
-        except OSError as error:
-            raise ConfigError(f"{setting}: cannot open {escape(path)}: {_reason(error, path)}") from None
-        log_file = LogFile(fd, path, console, self._clock)
-        self._opened.append(log_file)
-        return log_file
+            return self.standard(standard)
+        path = os.path.abspath(path)
+        if (found := self._files.get(path)) is None:
+            try:
+                found = LogFile.open(path, STANDARD.console, self._options)
+            except LogFileUnusable as error:
+                raise ConfigError(f"{setting}: cannot open {escape(path)}: {error}") from None
+            self._files[path] = found
+        return found
 
-    def _sink_handlers(self) -> list[SinkHandler]:
-        return [handler for handler in self.error.handlers if isinstance(handler, SinkHandler)]
+    def standard(self, fd: int) -> LogFile:
+        """The sink on descriptor 1 or 2."""
+        name = "<stdout>" if fd == STDOUT else "<stderr>"
+        if name not in self._files:
+            self._files[name] = LogFile(fd, "-", STANDARD.console, self._options)
+        return self._files[name]
 
-    def _former_console(self) -> int:
-        """The stderr that the server was started with, also after another generation captured fd 2."""
-        for handler in self._sink_handlers():
-            return handler.sink.console
-        return _STDERR
+    def apply_logconfig(self) -> None:
+        """Raises ConfigError, and has changed nothing then."""
+        if self.plan.logconfig is not None:
+            self.plan.logconfig.apply(self.standard)
 
-    def _capture_output(self) -> None:
-        if not self._capture:
-            return
-        self._keep_console()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):  # a full disk behind it, or the application closed it
-                if stream is not None:
-                    stream.flush()
-        for standard in (_STDOUT, _STDERR):
-            os.dup2(self._error_file.fd, standard)
+    def _clear(self) -> None:
+        """Take the server's own handlers off, those of another generation's logconfig too. Users' own stay."""
+        former = set() if Logs._installed is None else Logs._installed._own()
+        for logger in (self.error, self.access_log):
+            for handler in logger.handlers[:]:
+                if getattr(handler, "_gunicorn", False) or id(handler) in former:
+                    logger.removeHandler(handler)
+        self._users = {id(handler) for state in self._loggers_now() for handler in state.handlers}
 
-    def _keep_console(self) -> None:
-        """Before fd 2 becomes the error log: that a file cannot be written must be said elsewhere than in it."""
-        if self._error_file.console != _STDERR:
-            return
-        with contextlib.suppress(OSError):  # started with stderr closed: then there is nowhere else
-            self._error_file.console = os.dup(_STDERR)
-            if self._access_file is not None:
-                self._access_file.console = self._error_file.console
+    def _own(self) -> set[int]:
+        return {id(handler) for state in self._states for handler in state.handlers} - self._users
+
+    def _set_up(self) -> None:
+        self.error.setLevel(LEVELS[self.plan.loglevel.lower()])
+        self.access_log.setLevel(logging.INFO)
+        self.error.propagate = self.access_log.propagate = False
+        self.error.addHandler(SinkHandler(self._error_file, error_formatter(self.plan.error_json)))
+        if self.access is not None:
+            self.access_log.addHandler(SinkHandler(self.access, logging.Formatter(MESSAGE)))
+        if self.syslog is not None and self.plan.syslog is not None:
+            prefix = self.plan.syslog.prefix
+            self.error.addHandler(TaggedHandler(self.syslog, tag_of(prefix, "error")))
+            if self.plan.syslog.access:
+                self.access_log.addHandler(TaggedHandler(self.syslog, tag_of(prefix, "access")))
+        self.apply_logconfig()
+
+    def _open_syslog(self, resolvers: Callable[[], Resolver]) -> Syslog | None:
+        if (plan := self.plan.syslog) is None:
+            return None
+        return Syslog(plan.address, plan.facility, Wiring(resolvers, self._tell_of_loss, self._clocks.monotonic))
+
+    def _tell_of_loss(self, loss: Loss) -> None:
+        self.error.warning("%s", loss.told("syslog messages"))
+
+    def _reopen_users_files(self) -> None:
+        """Also those that come with these logs when they are installed again."""
+        reopen_file_handlers(self.error, [handler for state in self._states for handler in state.handlers])
+
+    def _loggers_now(self) -> tuple[LoggerState, ...]:
+        return LoggerState.of(self.error), LoggerState.of(self.access_log)
+
+    def _direct_output(self) -> None:
+        """Descriptors 1 and 2 go to the error log, or back to where the server was started."""
+        if self.plan.captures:
+            STANDARD.capture(self._error_file.fd)
+        else:
+            STANDARD.release()
+        for log_file in self._files.values():
+            log_file.console = STANDARD.console
+        for name in ("<stdout>", "<stderr>"):
+            if name in self._files:
+                self._files[name].refresh()
 
 
-def _open_to_append(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o666)
-
-
-def _reason(error: OSError, path: str) -> str:
-    """The system's words and what to do about them."""
-    words = reason_of(error)
-    match error.errno:
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return f"{words} (uid {os.geteuid()} needs to write to the file and to search its directory)"
-        case errno.ENOENT | errno.ENOTDIR:
-            return f"{words} (expected a directory at {escape(os.path.dirname(path))})"
-        case errno.EISDIR:
-            return f"{words} (expected a file)"
-        case _:
-            return words
+def _reopened(done: Sequence[tuple[str, int]]) -> Reopened:
+    return tuple(name for name, _ in done), tuple(fd for _, fd in done)

@@ -1,138 +1,76 @@
-"""The line between the master and one worker: typed messages, and the text of a stack dump beside them.
+"""The line between the master and one worker: typed messages, descriptors with them, and stack dumps beside them.
 
-A SOCK_STREAM socketpair per worker, non-blocking at both ends. A message is one line: NUL, a JSON object, LF. Every
-other byte is text that faulthandler wrote there from inside a signal handler (process.signals.DUMP_SIGNAL): it knows no
-framing, and may be cut in two by a message of another thread, which is why the NUL marks messages and not the text.
-The end of file says that the process at the other end is gone; both sides rely on it, so whoever forks closes the
-inherited ends of the other channels in the child.
+A SOCK_STREAM socketpair per worker, non-blocking at both ends; what the bytes mean is in messages.py. The end of file
+says that the process at the other end is gone; both sides rely on it, so whoever forks closes the inherited ends of the
+other channels in the child.
 
-Rules for editing: no policy here; nothing blocks; what a broken peer writes never raises.
+Descriptors of log files travel as SCM_RIGHTS (unix(7)), all those of a message with its first byte. One recvmsg returns
+the descriptors of at most one sendmsg, and the bytes of that with them, so batches and messages that carry some come in
+the same order. A batch that was cut short (no descriptor number is free) still takes its place in that order.
+
+Rules for editing: no policy here; nothing blocks; what a broken peer writes never raises, and never leaves a descriptor
+open.
 """
 
-import json
+import array
+import contextlib
+import errno
+import os
 import socket as _socket
 import threading
-from dataclasses import asdict, dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import Final
 
-from ostler.supervisor.events import RetireReason
+from ostler.process.messages import (
+    BootFailed,
+    LogFiles,
+    LogsRequest,
+    Message,
+    Parser,
+    Ready,
+    Retire,
+    RetireRequest,
+    Stop,
+    decode,
+    encode,
+)
 
+__all__ = [
+    "BootFailed",
+    "Channel",
+    "LogFiles",
+    "LogsRequest",
+    "Message",
+    "Parser",
+    "Ready",
+    "Retire",
+    "RetireRequest",
+    "Stop",
+    "decode",
+    "encode",
+]
+
+LIMIT_FDS: Final = 32  # of one message
 _BLOCK: Final = 65536
-_LIMIT_MESSAGE_BYTES: Final = 16384
-_LIMIT_DUMP_BYTES: Final = 262144
-_LIMIT_SUMMARY_CHARACTERS: Final = 4000
+_FD_SIZE: Final = array.array("i").itemsize
+_LATER: Final = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
-_NUL: Final = b"\x00"
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Worker -> master: the application is loaded and the worker accepts."""
-
-    boot_ms: int
+_dup = os.dup
+_close = os.close
 
 
-@dataclass(frozen=True, slots=True)
-class BootFailed:
-    """Worker -> master: it will exit without ever serving. status: the documented exit status, 3 or 4."""
+@dataclass(slots=True)
+class _Unsent:
+    """names, others: of a LogFiles. data: what is left of the message. fds: our own copies, until its first byte is
+    sent.
+    """
 
-    status: int
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetireRequest:
-    """Worker -> master: replace me when you can. It serves on until it is ordered to retire."""
-
-    reason: RetireReason
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """Master -> worker: siblings stay. Stop accepting, hand idle connections over, finish, exit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Master -> worker: nobody stays on these listeners. Accept what is queued, shut them down, finish, exit."""
-
-
-Message = Ready | BootFailed | RetireRequest | Retire | Stop
-
-_KINDS: Final[dict[str, type[Message]]] = {
-    kind.__name__: kind for kind in (Ready, BootFailed, RetireRequest, Retire, Stop)
-}
-
-
-def encode(message: Message) -> bytes:
-    """The line that carries `message`."""
-    if isinstance(message, BootFailed):
-        message = BootFailed(message.status, message.summary[:_LIMIT_SUMMARY_CHARACTERS])
-    fields = {"kind": type(message).__name__, **asdict(message)}
-    return _NUL + json.dumps(fields).encode() + b"\n"
-
-
-def decode(line: bytes) -> Message | None:
-    """The message of a line without its NUL and LF; None when it is none of ours."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    match fields:
-        case {"kind": "Ready", "boot_ms": int(boot_ms)}:
-            return Ready(boot_ms)
-        case {"kind": "BootFailed", "status": int(status), "summary": str(summary)}:
-            return BootFailed(status, summary)
-        case {"kind": "RetireRequest", "reason": "max_requests" | "reload" | "signal" as reason}:
-            return RetireRequest(reason)
-        case {"kind": "Retire"}:
-            return Retire()
-        case {"kind": "Stop"}:
-            return Stop()
-    return None
-
-
-class Parser:
-    """Bytes of a channel -> messages, and the text between them. Pure; one per direction."""
-
-    __slots__ = ("_dump", "_message")
-
-    def __init__(self) -> None:
-        self._dump = bytearray()
-        self._message: bytearray | None = None  # bytes after a NUL whose LF has not come yet
-
-    def feed(self, data: bytes) -> list[Message]:
-        messages: list[Message] = []
-        while data:
-            if self._message is None:
-                text, mark, data = data.partition(_NUL)
-                self._keep_text(text)
-                if mark:
-                    self._message = bytearray()
-                continue
-            line, end, data = data.partition(b"\n")
-            self._message += line
-            if end or len(self._message) > _LIMIT_MESSAGE_BYTES:
-                self._finish_message(messages)
-        return messages
-
-    def take_dump(self) -> str:
-        """The text collected so far; it is forgotten here."""
-        text = self._dump.decode("utf-8", "replace")
-        self._dump.clear()
-        return text
-
-    def _finish_message(self, messages: list[Message]) -> None:
-        line = bytes(self._message or b"")
-        self._message = None
-        message = decode(line)
-        if message is None:
-            self._keep_text(line)
-        else:
-            messages.append(message)
-
-    def _keep_text(self, text: bytes) -> None:
-        self._dump += text[: max(0, _LIMIT_DUMP_BYTES - len(self._dump))]
+    names: tuple[str, ...]
+    data: bytes
+    fds: tuple[int, ...]
+    others: bool = False
+    begun: bool = False
 
 
 class Channel:
@@ -142,7 +80,8 @@ class Channel:
         sock.setblocking(False)
         self._socket = sock
         self._parser = Parser()
-        self._unsent = b""
+        self._batches: deque[tuple[int, ...]] = deque()  # descriptors whose message is not complete
+        self._unsent: deque[_Unsent] = deque()
         self._sending = threading.Lock()  # never held across a fork: the master has one thread
         self._ended = False
 
@@ -155,27 +94,42 @@ class Channel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, message: Message) -> None:
-        """Send without waiting. To a peer that is gone this does nothing: its end is learned elsewhere."""
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """Send without waiting. To a peer that is gone this does nothing: its end is learned elsewhere.
+
+        fds: of a LogFiles, one for each name, at most LIMIT_FDS; they stay the caller's, who may close them at once.
+        LogFiles that wait for a stopped peer are kept as one, with the latest descriptor of each name. Raises
+        ValueError when names and descriptors do not match; OSError when a descriptor cannot be copied (EMFILE), and the
+        message is not sent then.
+        """
+        names = message.names if isinstance(message, LogFiles) else ()
+        carried = len(set(names))
+        if not len(fds) == len(names) == carried <= LIMIT_FDS:
+            raise ValueError(f"expected {carried} descriptors (at most {LIMIT_FDS}) with {message}, got {len(fds)}")
         with self._sending:
-            self._unsent += encode(message)
+            self._flush()
+            self._enqueue(message, fds)
             self._flush()
 
     def receive(self) -> list[Message] | None:
-        """Messages that have arrived, maybe none; None when the other process is gone. Never blocks."""
+        """Messages that have arrived, maybe none; None when the other process is gone. Never blocks.
+
+        The descriptors of a LogFiles are closed on exec, and whoever gets the message must close them.
+        """
         with self._sending:
             self._flush()
         messages: list[Message] = []
         while not self._ended:
             try:
-                data = self._socket.recv(_BLOCK)
+                data = self._receive_bytes()
             except BlockingIOError:
                 return messages
             except OSError:  # reset: the other process died with unread bytes
                 data = b""
             if not data:
                 self._ended = True
-            messages += self._parser.feed(data)
+            messages += [self._with_descriptors(message) for message in self._parser.feed(data)]
+            self._close_unclaimed()
         return messages or None
 
     def take_dump(self) -> str:
@@ -185,14 +139,96 @@ class Channel:
     def close(self) -> None:
         self._ended = True
         self._socket.close()
+        with self._sending:
+            while self._unsent:
+                _close_all(self._unsent.popleft().fds)
+        self._close_unclaimed()
+
+    # Sending
+
+    def _enqueue(self, message: Message, fds: tuple[int, ...]) -> None:
+        if not isinstance(message, LogFiles):
+            self._unsent.append(_Unsent((), encode(message), ()))
+            return
+        latest = dict(zip(message.names, _copies_of(fds), strict=True))
+        others = message.others
+        for former in [each for each in self._unsent if each.names and not each.begun]:
+            # A stopped worker costs one descriptor for each log, however often these are rotated.
+            self._unsent.remove(former)
+            others = others or former.others
+            for name, fd in zip(former.names, former.fds, strict=True):
+                if latest.setdefault(name, fd) != fd:
+                    _close(fd)
+        names = tuple(latest)
+        text = encode(LogFiles(names, others=others))
+        self._unsent.append(_Unsent(names, text, tuple(latest.values()), others))
 
     def _flush(self) -> None:
-        if not self._unsent:
-            return
-        try:
-            sent = self._socket.send(self._unsent)
-        except BlockingIOError:
-            return  # the peer is stopped: the next send or receive tries again
-        except OSError:
-            sent = len(self._unsent)
-        self._unsent = self._unsent[sent:]
+        while self._unsent:
+            first = self._unsent[0]
+            try:
+                sent = self._socket.sendmsg([first.data], _ancillary(first.fds))
+            except OSError as error:
+                if error.errno in _LATER:
+                    return  # the peer is stopped: the next send or receive tries again
+                sent = len(first.data)
+            _close_all(first.fds)
+            first.fds, first.begun = (), True
+            first.data = first.data[sent:]
+            if not first.data:
+                self._unsent.popleft()
+
+    # Receiving
+
+    def _receive_bytes(self) -> bytes:
+        data, ancillary, flags, _sender = self._socket.recvmsg(
+            _BLOCK, _socket.CMSG_SPACE(LIMIT_FDS * _FD_SIZE), getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+        )
+        fds = array.array("i")
+        for level, kind, content in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) - len(content) % _FD_SIZE])
+        for fd in fds:
+            os.set_inheritable(fd, False)  # where recvmsg has no flag for it
+        if flags & _socket.MSG_CTRUNC:
+            _close_all(tuple(fds))
+            self._batches.append(())
+        elif fds:
+            self._batches.append(tuple(fds))
+        return data
+
+    def _with_descriptors(self, message: Message) -> Message:
+        if not isinstance(message, LogFiles) or not message.names:
+            return message
+        batch = self._batches.popleft() if self._batches else ()
+        if len(batch) == len(message.names):
+            return replace(message, fds=batch)
+        _close_all(batch)
+        return message
+
+    def _close_unclaimed(self) -> None:
+        """Descriptors come with the first byte of their message: without an open message nobody will claim them."""
+        keep = 1 if self._parser.in_message and not self._ended else 0
+        while len(self._batches) > keep:
+            _close_all(self._batches.popleft())
+
+
+def _ancillary(fds: tuple[int, ...]) -> list[tuple[int, int, "array.array[int]"]]:
+    return [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+
+
+def _copies_of(fds: tuple[int, ...]) -> tuple[int, ...]:
+    copies: list[int] = []
+    try:
+        for fd in fds:
+            copies.append(_dup(fd))  # noqa: PERF401  those made so far are closed when one fails
+    except OSError:
+        _close_all(tuple(copies))
+        raise
+    return tuple(copies)
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            _close(fd)

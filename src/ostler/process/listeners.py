@@ -1,10 +1,10 @@
-"""Listening sockets: made, named, kept across a reload, and removed again. socket(7), ip(7), unix(7).
+"""Listening sockets: made, named, kept across a reload, and removed again. socket(7), ip(7).
 
-A Unix socket file is taken over only when nobody answers behind it, and unlinked only while it is still the file that
-we made (failures R11, N12). Workers inherit listeners by fork; only the master unlinks.
+Workers inherit listeners by fork; only the master unlinks, and neither shuts what is not its own (`inherited`). Socket
+files are in socket_file.py, sockets from outside in inherited.py and passing.py, one socket per worker in slots.py.
 
-Rules for editing: no retries and no waiting here (the master decides those); system calls are bound at import, before a
-config file could monkey patch them.
+Rules for editing: no retries and no waiting here (the master decides those); nothing of the caller's is closed; system
+calls are bound at import, before a config file could monkey patch them.
 """
 
 import contextlib
@@ -12,45 +12,71 @@ import errno
 import os
 import socket as _socket
 import stat
+import struct
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from ostler.config.address import Address, TcpAddress, UnixAddress
-from ostler.errors import BindError, reason_of
+from ostler.config.address import Address, FdAddress, TcpAddress, UnixAddress
+from ostler.errors import BindError
+from ostler.process import socket_file
+from ostler.process.inherited import Origin, adopt, real_address, release
+from ostler.process.refusal import AddressInUse, refusal, sentence
+from ostler.process.socket_file import NO_FILE, mark_of
+
+__all__ = ["AddressInUse", "BindOptions", "Listener", "bind", "bind_all", "rebind"]
 
 _socket_class = _socket.socket
 _lstat = os.lstat
-_unlink = os.unlink
-_umask = os.umask
 
-_PROBE_S: Final = 1.0
-_UNIX_PATH_BYTES: Final = 107
-
-_CURES: Final = {
-    errno.EACCES: "permission denied; use a port above 1023, grant CAP_NET_BIND_SERVICE, or let the user write there",
-    errno.EADDRINUSE: "address already in use; stop the other server or choose another address",
-    errno.EADDRNOTAVAIL: "this machine has no such address; use one of its own, or 0.0.0.0 for all",
-    errno.EAFNOSUPPORT: "this machine does not support the address family",
-    errno.ENOENT: "no such directory; create it first",
-    errno.ENOTDIR: "a part of the path is not a directory",
-    errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
-}
+_TCPI_UNACKED: Final = 24  # struct tcp_info, tcp(7): 8 bytes, then words of 4: the fifth; of a listener, its queue
+_SOMAXCONN: Final = "/proc/sys/net/core/somaxconn"
 
 
-class AddressInUse(BindError):
-    """Somebody else listens there now; trying again later may help."""
+@dataclass(frozen=True, slots=True)
+class BindOptions:
+    """How listeners are made. umask: the bits that a socket file's mode, 0777, goes without. owner: its user and group
+    id; None: as they come. reuse_port: other sockets may listen on the same TCP address (SO_REUSEPORT).
+    """
+
+    umask: int = 0
+    owner: tuple[int, int] | None = None
+    reuse_port: bool = False
+
+
+_AS_THEY_COME: Final = BindOptions()
 
 
 class Listener:
-    """A listening, non-blocking socket and the address it was asked to listen on."""
+    """A listening, non-blocking socket and the address it was asked to listen on (of an inherited one, where it is).
 
-    __slots__ = ("_inode", "address", "name", "socket")
+    inherited: another process has it too and goes on with it: never shut down, its file never removed.
+    origin: set when that is so for good. slot: of reuse_port, the number of the worker that has it; None: all have it.
+    crowded: of reuse_port, another server was on the same port when this one came, and takes a part of the clients.
+    """
 
-    def __init__(self, sock: _socket.socket, address: Address) -> None:
+    __slots__ = ("_mark", "address", "crowded", "inherited", "name", "origin", "slot", "socket")
+
+    def __init__(
+        self,
+        sock: _socket.socket,
+        address: TcpAddress | UnixAddress,
+        *,
+        inherited: bool = False,
+        origin: Origin | None = None,
+        slot: int | None = None,
+    ) -> None:
         self.socket = sock
         self.address = address
+        self.inherited = inherited or origin is not None
+        self.origin = origin
+        self.slot = slot
+        self.crowded = False
         self.name = _name(sock, address)
-        self._inode = _inode(address.path) if isinstance(address, UnixAddress) else None
+        self._mark = NO_FILE
+        if isinstance(address, UnixAddress) and not address.abstract:
+            self._mark = mark_of(address.path)
 
     def __repr__(self) -> str:
         return f"Listener({self.name})"
@@ -62,82 +88,124 @@ class Listener:
     def fileno(self) -> int:
         return self.socket.fileno()
 
+    def disown(self) -> None:
+        """From now on another master has it too."""
+        self.inherited = True
+
+    def own(self) -> None:
+        """The other master is gone. Of a guest's socket (`origin`) nobody becomes the owner."""
+        self.inherited = self.origin is not None
+
     def shutdown(self) -> None:
-        """Stop listening in every process that shares the socket (Linux); then close our copy."""
-        # another process was first, or the system (macOS) does not do this to listeners
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(_socket.SHUT_RDWR)
+        """Stop listening in every process that shares the socket (Linux), if it is ours; close our copy."""
+        if not self.inherited:
+            # another process was first, or the system (macOS) does not do this to listeners
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(_socket.SHUT_RDWR)
         self.close()
 
     def close(self) -> None:
         self.socket.close()
 
     def unlink(self) -> None:
-        """Remove the socket file if it is still ours. For the master; nothing happens for TCP."""
-        if isinstance(self.address, UnixAddress) and self._inode == _inode(self.address.path):
-            # removed meanwhile, or the directory is not ours any more: nothing is left to do
-            with contextlib.suppress(OSError):
-                _unlink(self.address.path)
-        self._inode = (0, 0)
+        """Remove the socket file if it is still ours. For the master; nothing happens for TCP and inherited ones."""
+        if not self.inherited and self._mark != NO_FILE and isinstance(self.address, UnixAddress):
+            socket_file.remove(self.address, self._mark)
+            self._mark = NO_FILE
+
+    def queued(self) -> int | None:
+        """How many connections wait to be accepted; None: the system does not tell (Unix sockets, other systems)."""
+        if sys.platform != "linux" or self.socket.family == _socket.AF_UNIX:
+            return None
+        try:
+            info = self.socket.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _TCPI_UNACKED + 4)
+        except OSError:
+            return None
+        return int(struct.unpack_from("=I", info, _TCPI_UNACKED)[0])
 
 
-def bind_all(addresses: Sequence[Address], backlog: int) -> tuple[Listener, ...]:
+def bind_all(addresses: Sequence[Address], backlog: int, options: BindOptions = _AS_THEY_COME) -> tuple[Listener, ...]:
     """Listen on every address, or on none. Raises AddressInUse or BindError."""
-    return rebind((), addresses, backlog)
+    return rebind((), addresses, backlog, options)
 
 
-def rebind(current: Sequence[Listener], addresses: Sequence[Address], backlog: int) -> tuple[Listener, ...]:
-    """Listeners for `addresses`: those of `current` with the same address are kept, the others are made.
+def rebind(
+    current: Sequence[Listener], addresses: Sequence[Address], backlog: int, options: BindOptions = _AS_THEY_COME
+) -> tuple[Listener, ...]:
+    """Listeners for `addresses`: those of `current` that are there are kept, the others are made.
 
-    Nothing of `current` is closed. Raises AddressInUse or BindError with whatever was made closed again.
+    current: at the start what was inherited, at a reload what there is. systemd's sockets stand in for `addresses` as
+    long as these name no descriptor. A kept socket file keeps its mode and owner. Nothing of `current` is closed.
+    Raises AddressInUse or BindError with whatever was made closed again.
     """
+    activated = tuple(each for each in current if each.origin is not None and each.origin.activated)
+    if activated and not any(isinstance(address, FdAddress) for address in addresses):
+        return activated
     spare = list(current)
     made: list[Listener] = []
     listeners: list[Listener] = []
     try:
         for address in addresses:
-            kept = next((listener for listener in spare if listener.address == address), None)
-            if kept is None:
-                made.append(bind(address, backlog))
-            else:
-                spare.remove(kept)  # an address may stand there twice: port 0, which is another port each time
-                kept.socket.listen(backlog)  # on a listening socket: changes its backlog, loses nothing
-            listeners.append(kept or made[-1])
+            found = _kept(spare, address, addresses)
+            if not found:
+                made.append(_made(address, backlog, options))
+                found = made[-1:]
+            for listener in found:
+                if listener in spare:
+                    spare.remove(listener)  # an address may stand there twice: port 0, another port each time
+                    if listener.origin is None:
+                        listener.socket.listen(backlog)  # on a listening socket: changes its backlog, loses nothing
+            listeners += found
     except BaseException:
         for listener in made:
-            listener.close()
-            listener.unlink()
+            _take_back(listener)
         raise
     return tuple(listeners)
 
 
-def bind(address: Address, backlog: int) -> Listener:
+def bind(address: TcpAddress | UnixAddress, backlog: int, options: BindOptions = _AS_THEY_COME) -> Listener:
     """Listen on one address. Raises AddressInUse or BindError."""
+    crowded = False
     try:
-        sock = _bind_unix(address) if isinstance(address, UnixAddress) else _bind_tcp(address)
+        if isinstance(address, UnixAddress):
+            sock = socket_file.listen_on(address, backlog, options.umask, options.owner)
+        else:
+            family, where = resolve(address)[0]
+            crowded = options.reuse_port and _somebody_is_at(family, where)
+            sock = listen_tcp(family, where, backlog, options.reuse_port)
     except OSError as error:
-        raise _refusal(address, error) from error
+        raise refusal(address, error) from error
+    sock.setblocking(False)
+    listener = Listener(sock, address)
+    listener.crowded = crowded
+    return listener
+
+
+def listen_tcp(family: int, where: tuple[object, ...], backlog: int, reuse_port: bool) -> _socket.socket:
+    """A listening socket. Raises OSError."""
+    sock = _bind_tcp(family, where, reuse_port)
     try:
-        sock.setblocking(False)
         sock.listen(backlog)
-    except OSError as error:
+    except BaseException:
         sock.close()
-        raise _refusal(address, error) from error
-    return Listener(sock, address)
+        raise
+    return sock
 
 
-def _bind_tcp(address: TcpAddress) -> _socket.socket:
-    found = _socket.getaddrinfo(
-        address.host,
-        address.port,
-        type=_socket.SOCK_STREAM,
-        flags=_socket.AI_PASSIVE,
-    )
-    # A name such as localhost may have both families; IPv4 first, as Gunicorn listens.
-    family, kind, protocol, _, where = min(found, key=lambda entry: entry[0] != _socket.AF_INET)
-    sock = _socket_class(family, kind, protocol)
+def _somebody_is_at(family: int, where: tuple[object, ...]) -> bool:
+    try:
+        _bind_tcp(family, where, reuse_port=False).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _bind_tcp(family: int, where: tuple[object, ...], reuse_port: bool) -> _socket.socket:
+    sock = _socket_class(family, _socket.SOCK_STREAM)
     try:
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         # Inherited by every accepted connection (tcp(7)): a response in several blocks must not wait for ACKs.
         sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         sock.bind(where)
@@ -147,48 +215,80 @@ def _bind_tcp(address: TcpAddress) -> _socket.socket:
     return sock
 
 
-def _bind_unix(address: UnixAddress) -> _socket.socket:
-    if len(os.fsencode(address.path)) > _UNIX_PATH_BYTES:
-        raise BindError(
-            f"bind: cannot listen on {address}: a socket path has at most {_UNIX_PATH_BYTES} bytes; use a shorter one"
-        )
-    _clear_stale(address)
-    sock = _socket_class(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    # Everyone may connect, as with Gunicorn's default umask of 0: the directory's mode is the place to restrict that.
-    former = _umask(0)
-    try:
-        sock.bind(address.path)
-    except BaseException:
-        sock.close()
-        raise
-    finally:
-        _umask(former)
-    return sock
+def resolve(address: TcpAddress) -> list[tuple[int, tuple[object, ...]]]:
+    """The families and socket addresses of a host. IPv4 first, as Gunicorn listens: localhost may have both families.
+
+    Raises OSError (gaierror).
+    """
+    found = _socket.getaddrinfo(address.host, address.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE)
+    return sorted(((entry[0], entry[4]) for entry in found), key=lambda each: each[0] != _socket.AF_INET)
 
 
-def _clear_stale(address: UnixAddress) -> None:
-    """Remove a socket file that nobody listens behind; raise when there is anything else in the way."""
+def backlog_limit() -> int | None:
+    """The kernel's limit for every backlog (net.core.somaxconn); None: not known on this system."""
     try:
-        mode = _lstat(address.path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise BindError(f"bind: cannot listen on {address}: the file exists and is not a socket; remove it")
-    with _socket_class(_socket.AF_UNIX, _socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_S)
+        with open(_SOMAXCONN, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def _kept(spare: Sequence[Listener], address: Address, addresses: Sequence[Address]) -> list[Listener]:
+    """Those that `address` asks for: one at most, but all systemd sockets of a name."""
+    if isinstance(address, FdAddress):
+        return [each for each in spare if each.origin is not None and asks_for(address, each.origin)]
+    ours = [each for each in spare if each.origin is None]
+    same = [each for each in ours if each.address == address and not each.inherited]
+    if not same:
+        same = [each for each in ours if each.inherited and _is_at(each, address)]
+        if isinstance(address, TcpAddress) and address.port == 0:
+            # Whatever port the former master got; but not one that is asked for by its number.
+            others = [each for each in addresses if isinstance(each, TcpAddress) and each.port]
+            same = [each for each in same if not any(_is_at(each, other) for other in others)]
+        if same:
+            same[0].address = address
+    return same[:1]
+
+
+def asks_for(address: FdAddress, origin: Origin) -> bool:
+    """Whether the entry of `bind` means the socket of that origin."""
+    return address.fd == origin.fd if address.fd is not None else origin.activated and address.name == origin.name
+
+
+def _is_at(listener: Listener, address: TcpAddress | UnixAddress) -> bool:
+    """Whether a former master's socket is where `address` says."""
+    real = real_address(listener.socket)
+    if isinstance(real, UnixAddress):
+        if real != address:
+            return False
         try:
-            probe.connect(address.path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            pass
-        except OSError as error:
-            # EAGAIN or a timeout: its backlog is full, so it lives. EACCES: it may live, and is not ours to remove.
-            reason = f"another server may own it ({_reason(error)}); stop that first"
-            raise AddressInUse(f"bind: cannot listen on {address}: {reason}") from error
-        else:
-            reason = "another server answers there; stop it or choose another path"
-            raise AddressInUse(f"bind: cannot listen on {address}: {reason}")
-    with contextlib.suppress(FileNotFoundError):
-        _unlink(address.path)
+            return real.abstract or stat.S_ISSOCK(_lstat(real.path).st_mode)
+        except OSError:
+            return False  # its file is gone: nobody would find it
+    if isinstance(address, UnixAddress) or address.port not in (0, real.port):
+        return False
+    try:
+        return any(where[0] == real.host for _, where in resolve(address))
+    except OSError:
+        return False
+
+
+def _made(address: Address, backlog: int, options: BindOptions) -> Listener:
+    if not isinstance(address, FdAddress):
+        return bind(address, backlog, options)
+    if address.fd is None:
+        why = "systemd passed no socket of that name; see FileDescriptorName= in systemd.socket(5), or restart Ostler"
+        raise BindError(sentence(address, why))
+    sock = adopt(address.fd, f"bind: cannot listen on {address}", backlog)
+    return Listener(sock, real_address(sock), origin=Origin(address.fd))
+
+
+def _take_back(listener: Listener) -> None:
+    if listener.origin is not None:
+        release(listener.socket, listener.origin)
+        return
+    listener.unlink()
+    listener.close()
 
 
 def _name(sock: _socket.socket, address: Address) -> str:
@@ -197,22 +297,3 @@ def _name(sock: _socket.socket, address: Address) -> str:
         return str(address)
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if sock.family == _socket.AF_INET6 else f"http://{host}:{port}"
-
-
-def _inode(path: str) -> tuple[int, int]:
-    try:
-        found = _lstat(path)
-    except OSError:
-        return (0, 0)
-    return (found.st_dev, found.st_ino)
-
-
-def _refusal(address: Address, error: OSError) -> BindError:
-    text = f"bind: cannot listen on {address}: {_reason(error)}"
-    return AddressInUse(text) if error.errno == errno.EADDRINUSE else BindError(text)
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, _socket.gaierror):
-        return f"the host name is not known ({error.strerror}); use an address of this machine"
-    return _CURES.get(error.errno or 0, reason_of(error))

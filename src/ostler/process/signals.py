@@ -71,6 +71,11 @@ def restore_mask(mask: Iterable[int]) -> None:
     _set_mask(_signal.SIG_SETMASK, mask)
 
 
+def hold_back(numbers: Iterable[int]) -> None:
+    """Hold back these signals and no others; the mask survives exec (sigprocmask(2))."""
+    _set_mask(_signal.SIG_SETMASK, numbers)
+
+
 def unblock_all() -> None:
     """Let held signals in: the last step of a child that has set its handlers."""
     _set_mask(_signal.SIG_SETMASK, ())

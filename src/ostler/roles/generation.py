@@ -3,17 +3,20 @@
 Rules for editing: made whole or not at all; whoever makes one closes what it opened when it cannot finish.
 """
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from ostler.config.settings import Settings
-from ostler.errors import ConfigError
+from ostler.errors import ConfigError, OstlerError
+from ostler.observe.hooks import HookArguments
 from ostler.observe.logs import Logs
 from ostler.observe.scoreboard import Scoreboard
-from ostler.process.listeners import Listener, rebind
+from ostler.process.listeners import BindOptions
+from ostler.process.privileges import can_become
+from ostler.process.slots import SlotListeners
+from ostler.roles.journal import Journal, open_journal
+from ostler.roles.surroundings import EnvironmentOverlay, Surroundings
 from ostler.supervisor.policy import GenerationSpec
 
 # The page pool: every worker with a successor and a few that drain, and room for TTIN and reloads with more workers.
@@ -25,17 +28,19 @@ _SPARE_PAGES: Final = 64
 class Generation:
     """Kept for as long as a process of it lives or may be started.
 
-    chdir and pythonpath are in the settings and applied by the worker; environ and sys_path are as the configuration
-    file left them. (The settings pin the hooks.)
+    chdir, pythonpath and privileges are in the settings and applied by the worker. (The settings pin the hooks.)
     """
 
     number: int
     settings: Settings
-    listeners: tuple[Listener, ...]
-    logs: Logs
+    listeners: SlotListeners
+    journal: Journal
     scoreboard: Scoreboard
-    environ: dict[str, str]
-    sys_path: tuple[str, ...]
+    surroundings: Surroundings
+
+    @property
+    def logs(self) -> Logs:
+        return self.journal.logs
 
     @property
     def spec(self) -> GenerationSpec:
@@ -49,40 +54,50 @@ class Generation:
         )
 
 
-def open_logs(settings: Settings) -> Logs:
-    """Raises ConfigError."""
-    return Logs(
-        errorlog=settings.errorlog,
-        accesslog=settings.accesslog,
-        loglevel=settings.loglevel,
-        capture_output=settings.capture_output,
-    )
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes generations out of settings; what it needs of the master for that.
+
+    prepare_child: closes what a child of the master must not hold.
+    """
+
+    hook_arguments: HookArguments
+    overlay: EnvironmentOverlay
+    prepare_child: Callable[[], None]
+
+    def journal(self, settings: Settings) -> Journal:
+        """Raises ConfigError, also when workers could not become `user`: to be said here, and not at their boot."""
+        problem = can_become(settings.user, settings.group)
+        if problem:
+            raise ConfigError(problem)
+        return open_journal(settings, self.hook_arguments, self.prepare_child)
+
+    def first(self, settings: Settings, listeners: SlotListeners, journal: Journal) -> Generation:
+        pages = settings.workers * _PAGES_PER_WORKER + _SPARE_PAGES
+        board = Scoreboard(pages, max(1, settings.threads))
+        return Generation(1, settings, listeners, journal, board, Surroundings.now())
+
+    def next(self, number: int, settings: Settings, newest: Generation) -> Generation:
+        """Raises BindError or ConfigError, and has changed nothing then."""
+        living = newest.listeners.all()
+        listeners = newest.listeners.rebind(settings.bind, settings.backlog, bind_options(settings), settings.workers)
+        try:
+            journal = newest.journal if newest.journal.serves(settings) else self.journal(settings)
+        except OstlerError:
+            newest.logs.install()
+            for listener in listeners.all():
+                if listener not in living:
+                    listener.unlink()
+                    listener.close()
+            raise
+        self.overlay.apply(settings.raw_env)
+        # Rows are per thread: more threads need wider pages. Page numbers stay those of the supervisor's one pool.
+        board = newest.scoreboard
+        if settings.threads > newest.settings.threads:
+            board = Scoreboard(board.pages, settings.threads)
+        return Generation(number, settings, listeners, journal, board, Surroundings.now())
 
 
-def first_generation(settings: Settings, listeners: tuple[Listener, ...], logs: Logs) -> Generation:
-    pages = settings.workers * _PAGES_PER_WORKER + _SPARE_PAGES
-    board = Scoreboard(pages, max(1, settings.threads))
-    return Generation(1, settings, listeners, logs, board, dict(os.environ), tuple(sys.path))
-
-
-def next_generation(number: int, settings: Settings, newest: Generation, living: Sequence[Listener]) -> Generation:
-    """living: the listeners there are. Raises BindError or ConfigError, and has changed nothing then."""
-    listeners = rebind(living, settings.bind, settings.backlog)
-    try:
-        same = _log_settings(settings) == _log_settings(newest.settings)
-        logs = newest.logs if same else open_logs(settings)
-    except ConfigError:
-        for listener in listeners:
-            if listener not in living:
-                listener.close()
-                listener.unlink()
-        raise
-    # Rows are per thread: more threads need wider pages. Page numbers stay those of the supervisor's one pool.
-    board = newest.scoreboard
-    if settings.threads > newest.settings.threads:
-        board = Scoreboard(board.pages, settings.threads)
-    return Generation(number, settings, listeners, logs, board, dict(os.environ), tuple(sys.path))
-
-
-def _log_settings(settings: Settings) -> tuple[object, ...]:
-    return (settings.errorlog, settings.accesslog, settings.loglevel, settings.capture_output)
+def bind_options(settings: Settings) -> BindOptions:
+    """How listeners are made."""
+    return BindOptions(settings.umask, (settings.user, settings.group), settings.reuse_port)

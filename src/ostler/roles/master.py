@@ -1,11 +1,12 @@
-"""The master, top to bottom: it binds, starts the supervisor, and turns what the system says into facts for it.
+"""The master's loop: it turns what the system says into facts for the supervisor, and has its orders carried out.
 
-One thread, one loop: poll on the signals' descriptor, the workers' channels and the configuration check, until the
-supervisor's next deadline. Facts go to `Supervisor.handle`; its orders go to `Performer.perform`; the fact that a fork
-was or was not goes back at once. The master never imports the application.
+One thread, one loop: poll on the signals' descriptor, the workers' channels, the configuration check and a new master's
+line, until the supervisor's next deadline. Facts go to `Supervisor.handle`; its orders go to `Performer.perform`; the
+fact that a fork was or was not goes back at once. The master never imports the application. How it is started is in
+launch.py.
 
-Rules for editing: no handler waits (binding at the start is the exception, and hears signals meanwhile); a channel is
-read before its worker's death is told, because the handshake tells more than an exit status.
+Rules for editing: no handler waits; a channel is read before its worker's death is told, because the handshake tells
+more than an exit status.
 """
 
 import logging
@@ -14,23 +15,24 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from time import monotonic as _monotonic
 from typing import Final
 
-from ostler import __version__
 from ostler.config.settings import Settings
-from ostler.drivers.transfer import TransferSockets
-from ostler.logline import escape, fields
-from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks
-from ostler.observe.logs import Logs
-from ostler.process.channel import BootFailed, Message, Ready, RetireRequest
+from ostler.logline import fields
+from ostler.process.channel import BootFailed, LogsRequest, Message, Ready, RetireRequest
+from ostler.process.daemon import Readiness
 from ostler.process.fork import Death, reap
-from ostler.process.listeners import AddressInUse, Listener, bind_all
-from ostler.process.signals import MASTER_SIGNALS, SignalEdge, name_of, unblock_all
-from ostler.roles.generation import Generation, first_generation, open_logs
+from ostler.process.reexec import HandOver, StartContext
+from ostler.process.signals import SignalEdge, name_of
+from ostler.roles import reports
+from ostler.roles.generation import Generation, Maker
 from ostler.roles.perform import Child, Performer, Shared
+from ostler.roles.presence import Presence
 from ostler.roles.reload import Reloader
+from ostler.roles.succession import Succession
 from ostler.supervisor.events import (
     Beats,
     CapacityAsked,
@@ -42,11 +44,10 @@ from ostler.supervisor.events import (
     WorkerAsksToRetire,
     WorkerBootFailed,
     WorkerReady,
+    WorkersDismissed,
 )
 from ostler.supervisor.supervisor import Supervisor
 
-_BIND_TRIES: Final = 5
-_BIND_PAUSE_S: Final = 1.0
 _BEATS_EVERY_S: Final = 1.0
 _AFTER_DEFECT_S: Final = 0.1
 _DEFECT_STATUS: Final = 255
@@ -54,61 +55,44 @@ _DEFECT_STATUS: Final = 255
 _Poll = select.poll
 
 
-def run_master(load_settings: Callable[[], Settings], settings: Settings, hook_arguments: HookArguments) -> int:
-    """Serve until told to stop; returns the exit status.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What launch.py has made."""
 
-    load_settings reads the configuration again, with the same arguments. Raises OstlerError when nothing was started:
-    a log that cannot be opened, an on_starting hook that raises, an address that cannot be bound.
-    """
-    logs = open_logs(settings)
-    facts = MasterFacts(os.getpid(), settings, settings.workers, ())
-    hooks = MasterHooks(facts, hook_arguments, logs.error)
-    logs.error.info(fields("ostler starting", version=__version__, pid=os.getpid()))
-    hooks.on_starting()
-    edge = SignalEdge(MASTER_SIGNALS)
-    unblock_all()  # whoever started us may have had signals blocked
-    try:
-        listeners = _bind(settings, logs, edge)
-        shared = Shared(TransferSockets.create(), hook_arguments, facts, hooks)
-        first = first_generation(settings, listeners, logs)
-        return _Master(load_settings, shared, first, edge).run()
-    finally:
-        edge.close()
+    load_settings: Callable[[], Settings]
+    shared: Shared
+    first: Generation
+    maker: Maker
+    edge: SignalEdge
+    presence: Presence
+    readiness: Readiness
+    context: StartContext
+    environ: Mapping[str, str]
+    hand_over: HandOver | None
 
 
-def _bind(settings: Settings, logs: Logs, edge: SignalEdge) -> tuple[Listener, ...]:
-    """Listen, and give a former server some seconds to leave the address. A signal ends the waiting."""
-    attempt = 1
-    while True:
-        try:
-            return bind_all(settings.bind, settings.backlog)
-        except AddressInUse as error:
-            logs.error.error("%s attempt=%d of=%d", escape(str(error)), attempt, _BIND_TRIES)
-            poller = _Poll()
-            poller.register(edge.fileno(), select.POLLIN)
-            if attempt == _BIND_TRIES or poller.poll(_BIND_PAUSE_S * 1000):
-                raise
-            attempt += 1
-
-
-class _Master:
-    def __init__(
-        self, load_settings: Callable[[], Settings], shared: Shared, first: Generation, edge: SignalEdge
-    ) -> None:
-        self._shared = shared
-        self._edge = edge
-        self._first = first
-        self._next_beats = _monotonic()
-        self._supervisor = Supervisor(first.scoreboard.pages)
-        self._performer = Performer(shared, first)
-        self._performer.poller.register(edge.fileno(), select.POLLIN)
-        self._reloader = Reloader(load_settings, self._performer, self._tell_of_reload)
-        shared.close_in_child = self._close_in_child
+class Master:
+    def __init__(self, parts: Parts) -> None:
+        self._shared = parts.shared
+        self._edge = parts.edge
+        self._presence = parts.presence
+        self._readiness = parts.readiness
+        self._first = parts.first
+        self._next_second = _monotonic()
+        self._workers_seen = 0
+        self._supervisor = Supervisor(parts.first.scoreboard.pages)
+        self._performer = Performer(parts.shared, parts.first)
+        self._performer.poller.register(parts.edge.fileno(), select.POLLIN)
+        self._reloader = Reloader(parts.load_settings, parts.maker, self._performer, self._tell_of_reload)
+        self._succession = Succession(parts.context, parts.environ, self._performer, parts.presence, parts.hand_over)
+        parts.shared.close_in_child = self._close_in_child
+        parts.shared.leave_all = self._performer.leave_all
+        parts.shared.serves = self._serves
 
     def run(self) -> int:
-        names = ",".join(listener.name for listener in self._first.listeners)
+        names = ",".join(listener.name for listener in self._first.listeners.fronts())
         # Tools look for these words of Gunicorn's.
-        self._first.logs.error.info("Listening at: %s (%d)", names, os.getpid())
+        self._log.info("Listening at: %s (%d)", names, os.getpid())
         self._shared.hooks.when_ready()
         self._hear_signals()
         self._tell(SettingsAccepted(self._first.spec))
@@ -120,10 +104,13 @@ class _Master:
                 if self._supervisor.stopping:
                     self._performer.finished = _DEFECT_STATUS
                 _Poll().poll(_AFTER_DEFECT_S * 1000)
+        self._look_for_others()  # whoever leaves last has to take the sockets away
         self._performer.close_listeners()
         self._shared.hooks.on_exit()
-        self._log.info("ostler stopped pid=%d status=%d", os.getpid(), self._performer.finished)
-        return self._performer.finished
+        status = self._performer.finished
+        self._log.info("ostler stopped pid=%d status=%d", os.getpid(), status)
+        self._readiness.failed(status, f"Error: {self._performer.last_error or 'stopped before it served'}\n")
+        return status
 
     # -- the loop
 
@@ -132,23 +119,36 @@ class _Master:
             child = self._performer.by_fd.get(fd)
             if child is not None:
                 self._hear_channel(child)
-            else:
-                self._reloader.hears(fd)
+            elif not self._reloader.hears(fd):
+                self._succession.hears(fd)
         self._hear_signals()
         for death in reap():
             self._hear_death(death)
         now = _monotonic()
         self._reloader.expire(now)
-        if now >= self._next_beats:
-            self._next_beats = now + _BEATS_EVERY_S
-            children = self._performer.children.values()
-            self._tell(Beats({child.pid: child.facts.page.last_beat for child in children}))
+        if now >= self._next_second:
+            self._next_second = now + _BEATS_EVERY_S
+            self._each_second()
         deadline = self._supervisor.next_deadline()
         if deadline is not None and now >= deadline:
             self._tell(Tick())
 
+    def _each_second(self) -> None:
+        children = self._performer.children.values()
+        self._tell(Beats({child.pid: child.facts.page.last_beat for child in children}))
+        self._performer.tick_logs()
+        self._succession.look()
+        self._shared.facts.old_master_pid = self._succession.predecessor or 0
+        if len(children) != self._workers_seen:
+            self._workers_seen = len(children)
+            self._performer.gauge("gunicorn.workers", self._workers_seen)
+        if self._performer.newest().settings.enable_backlog_metric:
+            queued = [listener.queued() for listener in self._performer.listeners()]
+            if any(each is not None for each in queued):
+                self._performer.gauge("gunicorn.backlog", sum(each or 0 for each in queued), "histogram")
+
     def _patience_ms(self) -> int:
-        times = [self._next_beats, self._supervisor.next_deadline(), self._reloader.deadline]
+        times = [self._next_second, self._supervisor.next_deadline(), self._reloader.deadline]
         nearest = min(when for when in times if when is not None)
         return max(0, math.ceil((nearest - _monotonic()) * 1000))
 
@@ -165,11 +165,19 @@ class _Master:
         """What workers said while settings were loaded comes first: a boot that is not wanted any more may serve."""
         for child in list(self._performer.children.values()):
             self._hear_channel(child)
+        if isinstance(event, SettingsAccepted):
+            self._presence.change(self._performer.newest().settings)
         self._tell(event)
+
+    def _serves(self) -> None:
+        """A generation's first worker is ready."""
+        self._readiness.ready()
+        self._succession.serves()
+        self._presence.serves()
 
     @property
     def _log(self) -> logging.Logger:
-        return self._performer.newest().logs.error
+        return self._performer.log
 
     # -- what workers say
 
@@ -179,19 +187,22 @@ class _Master:
             self._performer.silence(child)
             return
         for message in messages:
+            if isinstance(message, LogsRequest):
+                self._performer.reopen_logs()
+                continue
             event = _fact(child.pid, message)
             if event is not None:
                 self._tell(event)
 
     def _hear_death(self, death: Death) -> None:
-        if self._reloader.buries(death):
+        if self._reloader.buries(death) or self._succession.buries(death):
             return
         child = self._performer.children.get(death.pid)
         if child is None:
             self._log.debug("reaped a process that is none of ours pid=%d", death.pid)
             return
         self._hear_channel(child)
-        serving = " ".join(self._performer.serving(child))
+        serving = " ".join(reports.serving(child))
         self._performer.bury(child)  # first: its page may be given to another at once
         self._tell(ChildExited(death.pid, death.status, death.signal, serving))
 
@@ -214,28 +225,44 @@ class _Master:
                 case signal.SIGTTOU:
                     self._tell(CapacityAsked(-1))
                 case signal.SIGUSR1:
-                    self._reopen_logs()
+                    self._performer.reopen_logs()
                 case signal.SIGUSR2:
-                    self._log.warning("USR2 (re-exec) is not built yet; ignored")
+                    self._succeed()
+                case signal.SIGWINCH:
+                    self._dismiss()
                 case _:
                     self._log.debug("signal ignored signal=%s", name_of(number))
+
+    def _look_for_others(self) -> None:
+        for death in reap():
+            self._hear_death(death)
+        self._succession.look()
 
     def _stop(self, number: int, quick: bool) -> None:
         self._log.info("%s", fields("stopping", signal=name_of(number), how="quick" if quick else "graceful"))
         self._reloader.abandon()
+        self._look_for_others()
         self._tell(StopAsked(quick))
 
-    def _reopen_logs(self) -> None:
-        for logs in self._performer.logs():
-            logs.reopen()
-        self._performer.newest().logs.install()
-        self._performer.signal_all(signal.SIGUSR1)
+    def _succeed(self) -> None:
+        if not self._supervisor.stopping:
+            self._succession.begin(self._shared.hooks.pre_exec)
+            self._shared.facts.new_master_pid = self._succession.successor or 0
+
+    def _dismiss(self) -> None:
+        if self._performer.newest().settings.daemon:
+            self._tell(WorkersDismissed())
+        else:
+            self._log.debug("WINCH ignored, this is no daemon: a terminal that changes its size sends it too")
 
     # -- children
 
     def _close_in_child(self) -> None:
         self._edge.close()
         self._reloader.close_in_child()
+        self._succession.close_in_child()
+        self._presence.close_in_child()
+        self._readiness.close_in_child()
 
 
 def _fact(pid: int, message: Message) -> Event | None:

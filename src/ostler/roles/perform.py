@@ -7,27 +7,27 @@ Rules for editing: no decision is taken here; nothing blocks; an order about a p
 the child closes after the fork is what keeps "end of file on the channel" meaning "the master is dead".
 """
 
+import logging
 import os
 import select
 import signal
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic as _monotonic
 from typing import Final, NoReturn
 
 from ostler.drivers.transfer import TransferSockets
-from ostler.errors import reason_of
-from ostler.logline import escape, fields
+from ostler.errors import OstlerError, reason_of
+from ostler.logline import escape
 from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks, WorkerFacts
-from ostler.observe.logs import Logs
 from ostler.observe.scoreboard import WorkerState
-from ostler.process.channel import Channel, Retire, Stop
+from ostler.process.channel import Channel, LogFiles, Retire, Stop
 from ostler.process.fork import fork, send_signal
 from ostler.process.listeners import Listener
 from ostler.process.signals import CANCEL_SIGNAL, DUMP_SIGNAL
+from ostler.roles import reports
 from ostler.roles.generation import Generation
+from ostler.roles.journal import Journal
 from ostler.roles.worker import WorkerStart, run_worker
 from ostler.supervisor.actions import (
     Action,
@@ -35,6 +35,7 @@ from ostler.supervisor.actions import (
     Finish,
     ForgetGeneration,
     Fork,
+    GenerationServes,
     Kick,
     Level,
     Log,
@@ -53,8 +54,6 @@ _SIGNALS: Final = {
     Kick.ABORT: signal.SIGABRT,
     Kick.KILL: signal.SIGKILL,
 }
-_SHOWN_REQUESTS: Final = 10
-
 _Poll = select.poll
 
 
@@ -66,6 +65,8 @@ class Child:
     channel: Channel
     facts: WorkerFacts
     generation: Generation
+    listeners: tuple[Listener, ...]
+    slot: int
     silenced: bool = False  # its end of the channel is closed: nothing more will be read
 
 
@@ -78,6 +79,8 @@ class Shared:
     facts: MasterFacts
     hooks: MasterHooks
     close_in_child: Callable[[], None] = field(default=lambda: None)  # the master's own descriptors
+    leave_all: Callable[[], None] = field(default=lambda: None)  # the same, channels and listeners too
+    serves: Callable[[], None] = field(default=lambda: None)  # called when the first worker of a generation is ready
 
 
 class Performer:
@@ -89,8 +92,11 @@ class Performer:
         self.children: dict[int, Child] = {}
         self.by_fd: dict[int, Child] = {}
         self.finished: int | None = None
+        self.last_error = ""  # of the supervisor
         self._generations: dict[int, Generation] = {}
-        self._warned_of_threads = False
+        self.beside_master = False
+        """Another master has listeners of ours, by USR2."""
+        self._thread_warning = reports.ThreadWarning()
         self.adopt(first)
 
     # -- generations
@@ -103,19 +109,37 @@ class Performer:
     def newest(self) -> Generation:
         return self._generations[max(self._generations)]
 
+    @property
+    def log(self) -> logging.Logger:
+        return self.newest().logs.error
+
     def listeners(self) -> list[Listener]:
-        """Those of every living generation, once each."""
+        """Those of every living generation and slot, once each."""
         found: dict[int, Listener] = {}
         for generation in self._generations.values():
-            found |= {id(listener): listener for listener in generation.listeners}
+            found |= {id(listener): listener for listener in generation.listeners.all()}
         return list(found.values())
 
-    def logs(self) -> list[Logs]:
-        return list({id(each.logs): each.logs for each in self._generations.values()}.values())
+    def journals(self) -> list[Journal]:
+        return list({id(each.journal): each.journal for each in self._generations.values()}.values())
+
+    def disown_listeners(self) -> None:
+        """Another master has them from now on: nobody shuts or unlinks them."""
+        self.beside_master = True
+        for listener in self.listeners():
+            listener.disown()
+
+    def own_listeners(self) -> None:
+        """The other master is gone."""
+        self.beside_master = False
+        for listener in self.listeners():
+            listener.own()
 
     def _present(self, generation: Generation) -> None:
-        self.shared.facts.settings = generation.settings
-        self.shared.facts.listeners = generation.listeners
+        facts = self.shared.facts
+        facts.settings = generation.settings
+        facts.listeners = generation.listeners.fronts()
+        facts.log = generation.journal.log
         generation.logs.install()
 
     def _forget(self, number: int) -> None:
@@ -123,13 +147,40 @@ class Performer:
             return  # the first one did not start; its logs and listeners are needed to the end
         gone = self._generations.pop(number)
         kept = self.listeners()
-        for listener in gone.listeners:
+        for listener in gone.listeners.all():
             if listener not in kept:
                 listener.shutdown()
                 listener.unlink()
         self._present(self.newest())
-        if gone.logs not in self.logs():
-            gone.logs.close()
+        if gone.journal not in self.journals():
+            gone.journal.close()
+
+    # -- logs
+
+    def reopen_logs(self) -> None:
+        """USR1: every log is opened by its name again, here, and the workers are given what was opened."""
+        for journal in self.journals():
+            self._pass_on(journal, *journal.logs.reopen(), others=True)
+        self.newest().logs.install()
+
+    def tick_logs(self) -> None:
+        """Once a second: what waited is written, what is due is rotated."""
+        for journal in self.journals():
+            journal.flush()
+            rotated = journal.logs.tick()
+            if rotated is not None:
+                self._pass_on(journal, *rotated, others=False)
+
+    def _pass_on(self, journal: Journal, names: tuple[str, ...], fds: tuple[int, ...], *, others: bool) -> None:
+        for child in self.children.values():
+            if child.generation.journal is journal:
+                child.channel.send(LogFiles(names, others=others), fds)
+
+    def gauge(self, name: str, value: int, kind: str = "gauge") -> None:
+        """A metric of the master's."""
+        statsd = self.newest().journal.statsd
+        if statsd is not None:
+            statsd.emit(name, value, kind)
 
     # -- orders
 
@@ -138,20 +189,17 @@ class Performer:
         match action:
             case Fork():
                 return self._start(action)
-            case OrderRetire(pid, last_of_generation):
-                self._order_retire(pid, last_of_generation)
-            case OrderStop(pid):
-                self._send(pid, Stop())
-            case Send(pid, kick):
-                if pid in self.children:
-                    send_signal(pid, _SIGNALS[kick])
-            case ReportStacks(pid, sentence):
-                self._report_stacks(pid, sentence)
+            case OrderRetire() | OrderStop() | Send() | ReportStacks():
+                child = self.children.get(action.pid)
+                if child is not None:
+                    self._to_child(child, action)
             case Log(level, text):
                 self._log(level, text)
             case WorkersChanged(new, old):
                 self.shared.facts.num_workers = new
                 self.shared.hooks.nworkers_changed(new, old)
+            case GenerationServes():
+                self.shared.serves()
             case ForgetGeneration(number):
                 self._forget(number)
             case CloseListeners():
@@ -165,27 +213,40 @@ class Performer:
             listener.shutdown()
             listener.unlink()
 
-    def _send(self, pid: int, message: Retire | Stop) -> None:
-        if pid in self.children:
-            self.children[pid].channel.send(message)
+    def _to_child(self, child: Child, order: OrderRetire | OrderStop | Send | ReportStacks) -> None:
+        match order:
+            case OrderRetire():
+                self._order_retire(child, order)
+            case OrderStop():
+                child.channel.send(Stop(self.beside_master))
+            case Send(pid, kick):
+                send_signal(pid, _SIGNALS[kick])
+            case ReportStacks(_, sentence):
+                self.log.error("%s", reports.of_stacks(child, sentence))
 
-    def _order_retire(self, pid: int, last_of_generation: bool) -> None:
-        child = self.children.get(pid)
-        if child is None:
+    def _order_retire(self, child: Child, order: OrderRetire) -> None:
+        if order.nobody_stays:
+            child.channel.send(Stop(keep_listeners=True))
             return
-        # The last worker of an address that was given up has to empty its backlog: nobody else will.
-        kept = self.newest().listeners
-        abandoned = last_of_generation and not any(listener in kept for listener in child.generation.listeners)
-        child.channel.send(Stop() if abandoned else Retire())
+        # Listeners that nobody stays on: of a slot that is given up, of an address that the settings do not have any
+        # more. The last worker on them has to empty them, for nobody else will.
+        left: tuple[Listener, ...] = ()
+        if order.last_of_slot and not self.beside_master:
+            left = child.generation.listeners.let_go(child.slot)
+        if order.last_of_generation and not self.beside_master:
+            kept = self.newest().listeners.all()
+            left += tuple(listener for listener in child.listeners if listener not in kept)
+        child.channel.send(Retire(tuple(index for index, each in enumerate(child.listeners) if each in left)))
 
     def _log(self, level: Level, text: str) -> None:
-        log = self.newest().logs.error
+        log = self.log
         match level:
             case Level.INFO:
                 log.info("%s", escape(text))
             case Level.WARNING:
                 log.warning("%s", escape(text))
             case Level.ERROR:
+                self.last_error = text
                 log.error("%s", escape(text))
 
     # -- processes
@@ -194,8 +255,15 @@ class Performer:
         generation = self._generations[order.generation]
         page = generation.scoreboard.page(order.page)
         page.reset(0, _monotonic())
-        facts = WorkerFacts(order.age, os.getpid(), generation.settings, generation.listeners, page)
-        self._warn_of_threads()
+        try:
+            listeners = generation.listeners.of(order.slot)
+        except OstlerError as error:
+            page.state = WorkerState.FREE
+            return ForkFailed(order.age, str(error))
+        facts = WorkerFacts(
+            order.age, os.getpid(), generation.settings, listeners, page, generation.journal.log
+        )
+        self._thread_warning.look(self.log)
         self.shared.hooks.pre_fork(facts)
         try:
             ours, theirs = Channel.pair()
@@ -203,7 +271,7 @@ class Performer:
             page.state = WorkerState.FREE
             return ForkFailed(order.age, reason_of(error))
         try:
-            pid = fork(lambda: self._be_worker(order, generation, theirs, ours))
+            pid = fork(lambda: self._be_worker(order, listeners, theirs, ours))
         except OSError as error:
             ours.close()
             page.state = WorkerState.FREE
@@ -211,46 +279,50 @@ class Performer:
         finally:
             theirs.close()
         facts.pid = pid
-        child = Child(pid, ours, facts, generation)
+        child = Child(pid, ours, facts, generation, listeners, order.slot)
         self.children[pid] = self.by_fd[ours.fileno()] = child
         self.shared.facts.workers[pid] = facts
+        self.shared.facts.worker_age = order.age
         self.poller.register(ours.fileno(), select.POLLIN)
         return Forked(order.age, pid)
 
-    def _be_worker(self, order: Fork, generation: Generation, channel: Channel, masters_end: Channel) -> NoReturn:
+    def _be_worker(
+        self, order: Fork, listeners: tuple[Listener, ...], channel: Channel, masters_end: Channel
+    ) -> NoReturn:
         """In the child: let go of what is the master's, put the generation's surroundings back, and serve."""
+        generation = self._generations[order.generation]
         masters_end.close()
         self.leave_to_master()
         for listener in self.listeners():
-            if listener not in generation.listeners:
+            if listener not in listeners:
                 listener.close()
-        generation.logs.install()
-        os.environ.clear()
-        os.environ.update(generation.environ)
-        sys.path[:] = generation.sys_path
+        generation.journal.enter_worker()
+        generation.surroundings.put_back()
         run_worker(
             WorkerStart(
                 age=order.age,
                 settings=generation.settings,
-                listeners=generation.listeners,
+                listeners=listeners,
                 scoreboard=generation.scoreboard,
                 page=order.page,
                 channel=channel,
                 transfer=self.shared.transfer,
-                logs=generation.logs,
+                journal=generation.journal,
                 hook_arguments=self.shared.hook_arguments,
             )
         )
+
+    def leave_all(self) -> None:
+        """In a child that will not serve: the listeners too."""
+        self.leave_to_master()
+        for listener in self.listeners():
+            listener.close()
 
     def leave_to_master(self) -> None:
         """In a child: close the master's ends of all channels, and its own descriptors."""
         for child in self.children.values():
             child.channel.close()
         self.shared.close_in_child()
-
-    def signal_all(self, number: int) -> None:
-        for pid in self.children:
-            send_signal(pid, number)
 
     def silence(self, child: Child) -> None:
         """Its end of the channel is closed; its death is on the way, or it closed what is not its own."""
@@ -263,44 +335,9 @@ class Performer:
         del self.children[child.pid]
         del self.by_fd[child.channel.fileno()]
         self.silence(child)
-        self._log_unexpected_text(child)
+        reports.tell_unexpected_text(self.log, child)
         child.channel.close()
         child.facts.alive = False
         self.shared.hooks.child_exit(child.facts)
         self.shared.facts.workers.pop(child.pid, None)
         child.facts.page.state = WorkerState.FREE
-
-    # -- reports
-
-    def serving(self, child: Child) -> list[str]:
-        """What the child's page shows as being served, oldest first: `request="GET /" for_s=1.2`."""
-        now = _monotonic()
-        shown = [fields("", request=what, for_s=now - since).strip() for since, what in child.facts.page.in_flight()]
-        more = len(shown) - _SHOWN_REQUESTS
-        return [*shown[:_SHOWN_REQUESTS], f"more_requests={more}"] if more > 0 else shown
-
-    def _report_stacks(self, pid: int, sentence: str) -> None:
-        child = self.children.get(pid)
-        if child is None:
-            return
-        stacks = child.channel.take_dump().rstrip() or "(no stack dump arrived)"
-        lines = [" ".join([escape(sentence), *self.serving(child)[:1]]), *self.serving(child)[1:], stacks]
-        self.newest().logs.error.error("%s", "\n".join(lines))
-
-    def _log_unexpected_text(self, child: Child) -> None:
-        """What a dying worker wrote beside its messages: faulthandler's words about a crash, for one."""
-        text = child.channel.take_dump().strip()
-        if text:
-            self.newest().logs.error.error("%s\n%s", fields("worker left a stack dump", pid=child.pid), text)
-
-    def _warn_of_threads(self) -> None:
-        if self._warned_of_threads or threading.active_count() == 1:
-            return
-        self._warned_of_threads = True
-        names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
-        text = fields(
-            "threads run in the master; workers do not have them, and may find their locks held",
-            threads=names,
-            cure="start them in post_fork",
-        )
-        self.newest().logs.error.warning("%s", text)

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from time import monotonic as _monotonic
 from typing import Final
 
-from ostler.config.settings import Settings
+from ostler.config.settings import Settings, keep_until_restart, restart_needed
 from ostler.config.usercode import ConfigFileError
 from ostler.errors import ConfigError, OstlerError, reason_of
+from ostler.logline import escape, fields
 from ostler.process.fork import Death, Trial
-from ostler.roles.generation import Generation, next_generation
+from ostler.roles.generation import Generation, Maker
 from ostler.roles.perform import Performer
 from ostler.supervisor.events import Event, SettingsAccepted, SettingsRejected
 
@@ -28,10 +29,15 @@ class Reloader:
     """The configuration check that runs, if one runs, and what follows from it."""
 
     def __init__(
-        self, load_settings: Callable[[], Settings], performer: Performer, tell: Callable[[Event], None]
+        self,
+        load_settings: Callable[[], Settings],
+        maker: Maker,
+        performer: Performer,
+        tell: Callable[[Event], None],
     ) -> None:
         """tell: gives a fact to the supervisor."""
         self._load_settings = load_settings
+        self._maker = maker
         self._performer = performer
         self._tell = tell
         self._number = performer.newest().number  # of the last generation made
@@ -45,10 +51,8 @@ class Reloader:
             self._again = True
             return
         self._again = False
-        for logs in self._performer.logs():
-            logs.reopen()
-        log = self._performer.newest().logs.error
-        log.info("reloading signal=SIGHUP")
+        self._performer.reopen_logs()
+        self._performer.log.info("reloading signal=SIGHUP")
         try:
             self._trial = Trial(self._try_settings, self._performer.leave_to_master)
         except OSError as error:
@@ -105,9 +109,9 @@ class Reloader:
         trial.close()
 
     def _try_settings(self) -> None:
-        """In the child."""
+        """In the child. Logs are set up too: their configuration is user code as well (failures L5)."""
         try:
-            self._load_settings()
+            self._maker.journal(self._load_settings())
         except ConfigFileError as error:
             raise ConfigError(f"{error}\n{error.traceback_text.rstrip()}") from error
 
@@ -125,19 +129,25 @@ class Reloader:
         self._performer.shared.hooks.on_reload()
         self._tell(SettingsAccepted(generation.spec))
 
-    def _make(self, settings: Settings) -> Generation:
-        living = self._performer.listeners()
-        generation = next_generation(self._number + 1, settings, self._performer.newest(), living)
+    def _make(self, loaded: Settings) -> Generation:
+        newest = self._performer.newest()
+        living = newest.listeners.all()
+        generation = self._maker.next(self._number + 1, keep_until_restart(newest.settings, loaded), newest)
         self._number += 1
-        names = [listener.name for listener in generation.listeners if listener not in living]
+        log = generation.logs.error
+        for notice in loaded.notices:
+            log.warning("%s", escape(notice))
+        for name in restart_needed(newest.settings, loaded):
+            log.warning(fields("setting changed, which needs a restart; the former value stays", setting=name))
+        names = [listener.name for listener in generation.listeners.all() if listener not in living]
         if names:
-            generation.logs.error.info("Listening at: %s (%d)", ",".join(names), os.getpid())
+            log.info("Listening at: %s (%d)", ",".join(names), os.getpid())
         return generation
 
     def _reject(self, problem: str) -> None:
         summary, _, details = problem.partition("\n")
         if details:
-            self._performer.newest().logs.error.error("configuration failed\n%s", details)
+            self._performer.log.error("configuration failed\n%s", details)
         self._tell(SettingsRejected(summary))
 
 

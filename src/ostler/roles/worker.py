@@ -5,7 +5,7 @@ What the master says comes over the channel, what the system says as signals; bo
 the reactor, so neither waits for the application.
 
     TERM        asks the master to be replaced, and serves on until it is ordered to retire
-    INT, QUIT   quick stop         USR1   reopen the logs        ABRT   worker_abort hook, exit 1 (main thread)
+    INT, QUIT   quick stop         USR1   asks for new logs        ABRT   worker_abort hook, exit 1 (main thread)
     end of file on the channel: the master is dead; what runs may finish within `ORPHAN_S`
 """
 
@@ -26,7 +26,7 @@ from typing import Final, NoReturn, cast
 
 from ostler import __version__
 from ostler.app.environ import EnvironTemplate
-from ostler.app.loader import AppBootError, apply_paths, load_app, parse_app
+from ostler.app.loader import AppBootError, apply_paths, load_configured, parse_app
 from ostler.app.wsgi import Application, FileWrapper, WsgiAdapter
 from ostler.config.settings import Settings
 from ostler.drivers.crew import Crew
@@ -35,15 +35,13 @@ from ostler.drivers.reactor import Reactor
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.transfer import TransferSockets
 from ostler.errors import BootError, OstlerError
-from ostler.http.limits import Limits
-from ostler.lifecycle import Observer
+from ostler.http.limits import Leniency, Limits
 from ostler.logline import fields
-from ostler.observe.access import AccessLog
 from ostler.observe.hooks import HookArguments, WorkerFacts, WorkerHooks
-from ostler.observe.logs import Logs
 from ostler.observe.scoreboard import Scoreboard
 from ostler.observe.span import SpanMaker
-from ostler.process.channel import BootFailed, Channel, Ready, Retire, RetireRequest, Stop
+from ostler.process import privileges
+from ostler.process.channel import BootFailed, Channel, LogFiles, LogsRequest, Ready, Retire, RetireRequest, Stop
 from ostler.process.listeners import Listener
 from ostler.process.parent import die_with_parent, outlive_parent
 from ostler.process.signals import (
@@ -55,7 +53,11 @@ from ostler.process.signals import (
     restore_default,
     unblock_all,
 )
+from ostler.process.spew import spew
+from ostler.process.title import set_title
 from ostler.process.watch import Watcher
+from ostler.roles.journal import Journal
+from ostler.roles.presence import worker_title
 from ostler.workers.base import ExchangeRunner, Worker
 from ostler.workers.gthread import ThreadWorker
 from ostler.workers.sync import SyncWorker
@@ -66,6 +68,9 @@ EXIT_S: Final = 5.0
 """How long atexit functions may take before the process leaves all the same."""
 
 KINDS: Final[dict[str, type[Worker]]] = {"sync": SyncWorker, "gthread": ThreadWorker}
+
+_LOGS_S: Final = 0.5
+"""How long a worker that leaves tries to get rid of log lines that nobody takes."""
 
 _SOFTWARE: Final = f"ostler/{__version__}"
 
@@ -85,7 +90,7 @@ class WorkerStart:
     """Index of this process's page."""
     channel: Channel
     transfer: TransferSockets
-    logs: Logs
+    journal: Journal
     hook_arguments: HookArguments
 
 
@@ -95,7 +100,7 @@ def run_worker(start: WorkerStart) -> NoReturn:
     try:
         status = _WorkerRole(start).run()
     except BaseException:  # noqa: BLE001  the border of the process: nothing of the master's stack may run on
-        start.logs.error.exception("worker failed; this is a defect of Ostler, please report it")
+        start.journal.logs.error.exception("worker failed; this is a defect of Ostler, please report it")
     finally:
         os._exit(status)
 
@@ -104,7 +109,8 @@ class _WorkerRole:
     def __init__(self, start: WorkerStart) -> None:
         self.start = start
         self.settings = start.settings
-        self.log: logging.Logger = start.logs.error
+        self.logs = start.journal.logs
+        self.log: logging.Logger = self.logs.error
         self.page = start.scoreboard.page(start.page)
         self.edge: SignalEdge | None = None
         self.reactor: Reactor | None = None
@@ -118,7 +124,9 @@ class _WorkerRole:
             listeners=start.listeners,
             page=self.page,
             pid=os.getpid(),
+            log=start.journal.log,
         )
+        self.facts = facts
         self.hooks = WorkerHooks(facts, start.hook_arguments, self.log)
 
     def run(self) -> int:
@@ -134,7 +142,7 @@ class _WorkerRole:
         assert self.reactor is not None
         self.page.beat(_monotonic())
         if self.settings.reload:  # before Ready: from then on a changed file must be noticed
-            Watcher(self._changed, package=parse_app(self.settings.wsgi_app).module).start()
+            self._watch_files()
         self.start.channel.send(Ready(round((_monotonic() - began) * 1000)))
         worker.serve()
         status = self._leave()
@@ -149,7 +157,7 @@ class _WorkerRole:
         """Until it serves, a worker has nothing to finish: QUIT and INT end it, TERM is the master's to answer."""
         ignore(WORKER_IGNORES)
         restore_default((signal.SIGCHLD, signal.SIGALRM))
-        signal.signal(signal.SIGUSR1, self._reopen_in_boot)
+        signal.signal(signal.SIGUSR1, lambda *_: None)  # new logs come over the channel, whoever else hears USR1
         signal.signal(signal.SIGTERM, lambda *_: None)
         for number in (signal.SIGINT, signal.SIGQUIT, CANCEL_SIGNAL):
             signal.signal(number, lambda *_: os._exit(0))
@@ -159,11 +167,19 @@ class _WorkerRole:
 
     def _boot(self) -> Worker:
         start, settings = self.start, self.settings
+        set_title(worker_title(settings))
         self.hooks.post_fork()
+        privileges.drop(settings.user, settings.group, settings.initgroups)
+        die_with_parent(self.master_pid)  # again: it ends with a change of user (prctl(2))
         apply_paths(settings)
         os.environ["SERVER_SOFTWARE"] = _SOFTWARE
         random.seed()  # the master's state was inherited by every worker
-        application = cast(Application, load_app(settings.wsgi_app))
+        if settings.spew:
+            spew()
+        application = cast(Application, load_configured(settings))
+        self.facts.application = application
+        if settings.max_requests:
+            self.facts.request_limit = settings.max_requests + random.randint(0, settings.max_requests_jitter)
         self.hooks.post_worker_init()
         kind = KINDS[settings.worker_class]
         crew = Crew(kind.permits(settings.threads))
@@ -186,11 +202,20 @@ class _WorkerRole:
                 request_line=settings.limit_request_line,
                 fields=settings.limit_request_fields,
                 field_size=settings.limit_request_field_size,
+                leniency=Leniency(
+                    settings.permit_obsolete_folding,
+                    settings.strip_header_spaces,
+                    settings.permit_unconventional_http_method,
+                    settings.permit_unconventional_http_version,
+                    settings.casefold_http_method,
+                ),
             ),
+            spill_directory=settings.tmp_upload_dir,
+            on_tick=start.journal.flush,
             timeouts=Timeouts.of(settings),
             request_buffering=settings.request_buffering,
             leader_beats=kind.leader_beats,
-            run_exchange=ExchangeRunner(WsgiAdapter(application, template, self.log), self._spans()),
+            run_exchange=ExchangeRunner(WsgiAdapter(application, template, self.log, settings.sendfile), self._spans()),
             log=self.log,
         )
         self._serve_signals(self.reactor)
@@ -201,18 +226,15 @@ class _WorkerRole:
         settings = self.settings
         return {
             "SERVER_SOFTWARE": _SOFTWARE,
-            "wsgi.errors": self.start.logs.error_stream,
+            "wsgi.errors": self.logs.error_stream,
             "wsgi.file_wrapper": FileWrapper,
             "wsgi.multiprocess": settings.workers > 1,
             "wsgi.multithread": KINDS[settings.worker_class].permits(settings.threads) > 1,
         }
 
     def _spans(self) -> SpanMaker:
-        settings, sink = self.settings, self.start.logs.access
-        observers: list[Observer] = [] if sink is None else [AccessLog(settings.access_log_format, sink)]
-        limit = settings.max_requests
-        if limit:
-            limit += random.randint(0, settings.max_requests_jitter)
+        observers = self.start.journal.observers(self.start.hook_arguments)
+        limit = self.facts.request_limit
         return SpanMaker(self.page, self.hooks, observers, limit, self._request_limit_reached)
 
     def _boot_failed(self, error: OstlerError) -> int:
@@ -241,7 +263,7 @@ class _WorkerRole:
                 case signal.SIGINT | signal.SIGQUIT:
                     self._stop_quickly()
                 case signal.SIGUSR1:
-                    self.start.logs.reopen()
+                    self.start.channel.send(LogsRequest())
                 case _:
                     pass
 
@@ -254,10 +276,14 @@ class _WorkerRole:
             return
         for message in messages:
             match message:
-                case Retire():
-                    reactor.retire()
+                case Retire(drain):
+                    reactor.retire([self.start.listeners[index] for index in drain])
+                case Stop(keep_listeners=True):
+                    reactor.abandon()
                 case Stop():
                     reactor.stop()
+                case LogFiles(names, fds, others=others):
+                    self.logs.take(names, fds, others=others)
                 case _:
                     pass
 
@@ -292,11 +318,20 @@ class _WorkerRole:
         self.hooks.worker_abort()
         os._exit(1)
 
-    def _reopen_in_boot(self, _number: int, _frame: FrameType | None) -> None:
-        self.start.logs.reopen()
-
     def _request_limit_reached(self) -> None:
         self.start.channel.send(RetireRequest("max_requests"))
+
+    def _watch_files(self) -> None:
+        settings = self.settings
+        self.log.warning("reload is on; use it in development only")
+        package = parse_app(settings.wsgi_app).module if settings.wsgi_app else None
+        Watcher(
+            self._changed,
+            package=package,
+            engine=settings.reload_engine,
+            extra_files=settings.reload_extra_files,
+            notice=self.log.warning,
+        ).start()
 
     def _changed(self, filename: str) -> None:
         self.log.info(fields("file changed, worker asks to be replaced", file=filename))
@@ -312,6 +347,7 @@ class _WorkerRole:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
+        self.logs.close(_LOGS_S)
         return 0
 
 

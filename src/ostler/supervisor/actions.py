@@ -39,11 +39,13 @@ class Fork:
 class OrderRetire:
     """last_of_generation: no worker of its generation stays, so nobody stays on listeners that only it has.
     last_of_slot: no worker of its slot stays, so nobody stays on a listener that the slot has for itself (reuse_port).
+    nobody_stays: no worker stays at all, though the listeners do (WINCH): connections cannot be handed to anybody.
     """
 
     pid: int
     last_of_generation: bool
     last_of_slot: bool = False
+    nobody_stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def retire(handle: Handle, spec: GenerationSpec, stay: Sequence[Handle], now: fl
     handle.enter(State.RETIRING, now + spec.graceful_timeout_s)
     last_of_generation = all(other.generation != handle.generation for other in stay)
     last_of_slot = all(other.slot != handle.slot for other in stay)
-    return [OrderRetire(_pid(handle), last_of_generation, last_of_slot)]
+    return [OrderRetire(_pid(handle), last_of_generation, last_of_slot, nobody_stays=not stay)]
 
 
 def stop(handle: Handle, spec: GenerationSpec, now: float) -> list[Action]:

@@ -77,7 +77,8 @@ class Reconciler:
         ready.sort(key=lambda h: (not self._stale(h), newest[h.slot] == h.age, h.age))
         for handle in ready[: max(0, len(ready) - self._generations.goal)]:
             spec = self._generations.spec(handle.generation)
-            self._orders += deadlines.retire(handle, spec, self._roster.live_besides(handle), self._now)
+            stay = self._roster.live_besides(handle) if self._generations.goal else []
+            self._orders += deadlines.retire(handle, spec, stay, self._now)
 
     def _drop_surplus_boots(self) -> None:
         """A boot too many: after TTOU, or a replacement that has to make room for the candidate."""

@@ -1,9 +1,10 @@
 import os
 import sys
+import types
 
 import pytest
 
-from ostler.app.loader import AppBootError, apply_paths, load_app, parse_app
+from ostler.app.loader import AppBootError, apply_paths, load_app, loaded_before, parse_app
 from ostler.config.settings import Settings
 from ostler.errors import AppLoadError, BootError, ConfigError
 
@@ -263,3 +264,11 @@ def test_a_path_that_was_there_keeps_its_place(start, paths):
 def test_a_directory_that_has_gone_is_told(paths):
     with pytest.raises(ConfigError, match="chdir: cannot enter"):
         paths("missing")
+
+
+def test_modules_of_the_application_that_are_loaded_already_are_named(monkeypatch):
+    for name in ("shop", "shop.models", "shopping"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    assert loaded_before(Settings.defaults(wsgi_app="shop.wsgi:app")) == ("shop", "shop.models")
+    assert loaded_before(Settings.defaults(wsgi_app="other:app")) == ()
+    assert loaded_before(Settings.defaults(wsgi_app="")) == ()

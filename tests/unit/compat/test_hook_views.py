@@ -1,58 +1,38 @@
-"""compat/hook_views.py"""
+"""compat/hook_views.py: one object for each thing, for as long as it lives. See also test_server_view.py and others."""
 
-import socket
+import logging
 
 import pytest
 
+from ostler.compat.glogging import Logger
 from ostler.compat.hook_views import GunicornViews
-from ostler.config.address import TcpAddress, UnixAddress
-from ostler.config.settings import Settings
-from ostler.observe.hooks import MasterFacts, RequestFacts, ResponseFacts, WorkerFacts
-from ostler.observe.scoreboard import Scoreboard
+from ostler.errors import ConfigError
+from ostler.observe.hooks import MasterFacts, ResponseFacts
+from ostler.observe.logs import Logs
+from ostler.observe.plan import LogPlan
+from tests.unit.compat.facts import LISTENERS, request, settings, views_and_master, worker_facts
 
 
-class Socket:
-    family = socket.AF_INET
-
-    def fileno(self):
-        return 7
+class OwnAccess(Logger):
+    def access(self, resp, req, environ, request_time): ...
 
 
-class Listener:
-    def __init__(self, name, address):
-        self.name, self.address, self.socket = name, address, Socket()
+class Broken(Logger):
+    def setup(self, cfg):
+        raise KeyError("no formatter")
 
 
-LISTENERS = (
-    Listener("http://127.0.0.1:8000", TcpAddress("127.0.0.1", 8000)),
-    Listener("unix:/run/s", UnixAddress("/run/s")),
-)
-
-
-def settings(**changes):
-    values = {"bind": (TcpAddress("::1", 80), UnixAddress("/run/s")), "timeout": 31, "wsgi_app": "m:app"}
-    return Settings.defaults(**(values | changes))
-
-
-def worker_facts(age=5, **changes):
-    page = Scoreboard(1, 1).page(0)
-    return WorkerFacts(age=age, ppid=10, settings=settings(), listeners=LISTENERS, page=page, **changes)
-
-
-def views_and_master():
-    views = GunicornViews()
-    master = MasterFacts(pid=10, settings=settings(), num_workers=3, listeners=LISTENERS)
-    views.introduce(master)
-    return views, master
-
-
-def request(**changes):
-    values = {
-        "method": "POST", "target": "/a%20b?x=1", "path": "/a%20b", "query": "x=1",
-        "fields": [("host", "h"), ("x-id", "1"), ("x-id", "2")], "minor": 1, "peer": ("192.0.2.7", 5000),
-        "scheme": "https",
-    }  # fmt: skip
-    return RequestFacts(**(values | changes))
+@pytest.fixture
+def logs():
+    """Logs of a process; the loggers are put back as they were."""
+    loggers = [logging.getLogger(name) for name in ("gunicorn.error", "gunicorn.access")]
+    former = [(each.handlers[:], each.level, each.propagate) for each in loggers]
+    made = Logs(LogPlan.of(settings()))
+    yield made
+    made.close()
+    for logger, (handlers, level, propagate) in zip(loggers, former, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def test_the_server_is_one_object_and_follows_the_facts():
@@ -61,26 +41,12 @@ def test_the_server_is_one_object_and_follows_the_facts():
     server.my_own = "kept"
     master.num_workers = 8
     assert views.server() is server
-    assert (server.my_own, server.num_workers, server.pid, server.timeout) == ("kept", 8, 10, 31)
-    assert server.proc_name == "m:app"
-    assert server.address == [("::1", 80), "/run/s"]
+    assert (server.my_own, server.num_workers) == ("kept", 8)
 
 
-def test_the_servers_workers_are_the_objects_that_worker_hooks_get():
-    views, master = views_and_master()
-    facts = worker_facts(pid=77)
-    master.workers[77] = facts
-    workers = views.server().WORKERS
-    assert list(workers) == [77]
-    assert workers[77] is views.worker(facts)
-
-
-def test_listeners_print_their_url_and_act_as_their_socket():
-    views, _ = views_and_master()
-    tcp, unix = views.server().LISTENERS
-    assert (str(tcp), tcp.cfg_addr, tcp.FAMILY) == ("http://127.0.0.1:8000", ("127.0.0.1", 8000), socket.AF_INET)
-    assert (str(unix), unix.cfg_addr) == ("unix:/run/s", "/run/s")
-    assert tcp.fileno() == tcp.sock.fileno() == 7
+def test_a_hook_before_the_server_is_known_is_a_defect():
+    with pytest.raises(RuntimeError, match="before the master introduced itself"):
+        GunicornViews().server()
 
 
 def test_a_worker_keeps_what_hooks_stored_on_it_when_the_child_describes_itself_anew():
@@ -103,97 +69,64 @@ def test_a_forgotten_worker_is_a_new_object():
     assert views.worker(facts) is not former
 
 
-def test_a_worker_has_gunicorns_attributes():
-    views, _ = views_and_master()
-    facts = worker_facts(pid=78, booted=True)
-    facts.page.count_request()
-    worker = views.worker(facts)
-    assert (worker.pid, worker.ppid, worker.age, worker.nr, worker.timeout) == (78, 10, 5, 1, 15.5)
-    assert (worker.alive, worker.booted, worker.aborted) == (True, True, False)
-    assert [str(each) for each in worker.sockets] == ["http://127.0.0.1:8000", "unix:/run/s"]
-    assert str(worker) == "<Worker 78>"
-
-
-def test_cfg_gives_settings_in_gunicorns_shapes():
+def test_cfg_is_one_object_for_each_generation_and_is_let_go_with_its_last_worker():
     views, master = views_and_master()
-    master.settings = settings(pythonpath=("/a", "/b"), workers=4, worker_class="gthread")
+    old, master.settings = master.settings, settings(workers=9)
+    worker = worker_facts(settings=old)
+    master.workers[7] = worker
+    cfg = views.worker(worker).cfg
+    cfg.my_own = "kept"
+    views.forget(worker_facts(age=99))
+    assert views.worker(worker).cfg is cfg
+    assert views.server().cfg.workers == 9
+    assert not hasattr(views.server().cfg, "my_own")
+    del master.workers[7]
+    views.forget(worker)
+    assert views.worker(worker).cfg is not cfg
+
+
+def test_the_log_is_made_by_logger_class_and_all_see_its_cfg(logs):
+    views = GunicornViews()
+    ours = settings()
+    log = views.open_logger(ours, logs)
+    assert type(log) is Logger
+    assert views.access_observer(log) is None
+    master = MasterFacts(pid=10, settings=ours, num_workers=3, listeners=LISTENERS, log=log)
+    views.introduce(master)
+    assert views.server().log is log
+    assert views.server().cfg is log.cfg
+    assert views.worker(worker_facts(settings=ours, log=log)).log.cfg is log.cfg
+
+
+def test_a_generation_that_shares_its_logs_has_a_cfg_that_knows_them(logs):
+    views = GunicornViews()
+    log = views.open_logger(settings(), logs)
+    views.introduce(MasterFacts(pid=10, settings=settings(), num_workers=3, listeners=LISTENERS, log=log))
     cfg = views.server().cfg
-    assert cfg.bind == ["[::1]:80", "unix:/run/s"]
-    assert cfg.address == [("::1", 80), "/run/s"]
-    assert (cfg.workers, cfg.pythonpath, cfg.worker_class_str) == (4, "/a,/b", "gthread")
-    assert cfg.forwarded_allow_ips == ["127.0.0.1", "::1"]
-    assert cfg.forwarder_headers == ["SCRIPT_NAME", "PATH_INFO"]
-    assert cfg.secure_scheme_headers["X-FORWARDED-PROTO"] == "https"
-    assert (cfg.proc_name, cfg.accesslog, cfg.keepalive) == ("m:app", None, 75)
+    assert cfg is not log.cfg
+    assert cfg._ostler_logs is logs
 
 
-def test_a_hook_cannot_change_settings():
-    views, _ = views_and_master()
-    with pytest.raises(AttributeError, match=r"cfg\.timeout cannot be changed by a hook"):
-        views.server().cfg.timeout = 5
+def test_a_logger_that_has_its_own_access_log_is_told_of_requests(logs):
+    views = GunicornViews()
+    log = views.open_logger(settings(logger_class=OwnAccess), logs)
+    assert type(log) is OwnAccess
+    assert views.access_observer(log) is not None
 
 
-def test_a_request_has_gunicorns_attributes():
-    req = GunicornViews().request(request())
-    assert (req.method, req.uri, req.path, req.query, req.fragment) == ("POST", "/a%20b?x=1", "/a%20b", "x=1", "")
-    assert req.version == (1, 1)
-    assert req.headers == [("HOST", "h"), ("X-ID", "1"), ("X-ID", "2")]
-    assert req.peer_addr == req.remote_addr == ("192.0.2.7", 5000)
-    assert (req.scheme, req.trailers, req.proxy_protocol_info) == ("https", [], None)
-
-
-@pytest.mark.parametrize(
-    ("fields", "chunked", "length"),
-    [([("Content-length", "12")], False, 12), ([("Content-Type", "text/plain")], True, None)],
-)
-def test_a_response_has_gunicorns_attributes(fields, chunked, length):
-    resp = GunicornViews().response(ResponseFacts("404 Not Found", fields, started=True, chunked=chunked, sent=12))
-    assert (resp.status, resp.status_code, resp.headers) == ("404 Not Found", 404, fields)
-    assert (resp.headers_sent, resp.sent, resp.chunked, resp.response_length) == (True, 12, chunked, length)
-
-
-def test_a_response_that_was_never_started_has_no_status():
-    resp = GunicornViews().response(ResponseFacts("", [], started=False, chunked=False, sent=0))
-    assert (resp.status, resp.status_code, resp.headers_sent) == (None, None, False)
-
-
-def test_the_log_writes_to_the_error_log(caplog):
-    views, _ = views_and_master()
-    log = views.server().log
-    log.error_log.addHandler(caplog.handler)
-    try:
-        log.warning("%d %s", 1, "warning")
-        log.error("an error")
-        log.critical("critical")
-        log.log("error", "by name")
-        log.log(40, "by number")
-        try:
-            raise KeyError("k")
-        except KeyError:
-            log.exception("with stack")
-    finally:
-        log.error_log.removeHandler(caplog.handler)
-    seen = dict.fromkeys((record.name, record.levelname, record.getMessage()) for record in caplog.records)
-    assert list(seen) == [
-        ("gunicorn.error", "WARNING", "1 warning"),
-        ("gunicorn.error", "ERROR", "an error"),
-        ("gunicorn.error", "CRITICAL", "critical"),
-        ("gunicorn.error", "ERROR", "by name"),
-        ("gunicorn.error", "ERROR", "by number"),
-        ("gunicorn.error", "ERROR", "with stack"),
-    ]
-    assert views.worker(worker_facts()).log is log
+def test_a_logger_that_cannot_be_set_up_is_a_configuration_error(logs):
+    with pytest.raises(ConfigError, match=r"logger_class: .*Broken cannot be set up: KeyError: 'no formatter'"):
+        GunicornViews().open_logger(settings(logger_class=Broken), logs)
 
 
 @pytest.mark.parametrize(
     ("pick", "name"),
     [
-        (lambda views: views.server(), "reexec"),
-        (lambda views: views.server().cfg, "ssl_options"),
-        (lambda views: views.server().log, "access_log"),
-        (lambda views: views.worker(worker_facts()), "wsgi"),
-        (lambda views: views.request(request()), "body"),
-        (lambda views: views.response(ResponseFacts("200 OK", [], True, False, 0)), "should_close"),
+        (lambda views: views.server(), "SIG_QUEUE"),
+        (lambda views: views.worker(worker_facts()), "wait_fds"),
+        (lambda views: views.worker(worker_facts()).app, "run"),
+        (lambda views: views.request(request()), "unreader"),
+        (lambda views: views.response(ResponseFacts("200 OK", [], True, False, 0)), "sock"),
     ],
 )
 def test_what_gunicorn_has_and_ostler_has_not_raises_and_says_so(pick, name):
@@ -203,11 +136,3 @@ def test_what_gunicorn_has_and_ostler_has_not_raises_and_says_so(pick, name):
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         view.nonsense  # noqa: B018
     assert not hasattr(view, name)
-
-
-def test_what_is_decided_elsewhere_cannot_be_set_by_a_hook():
-    views, _ = views_and_master()
-    with pytest.raises(AttributeError):
-        views.server().num_workers = 9
-    with pytest.raises(AttributeError):
-        views.worker(worker_facts()).alive = False

@@ -1,13 +1,10 @@
 import pytest
 
 from ostler.config.arguments import Answered, parse_arguments
-from ostler.config.refused import REFUSED
 from ostler.config.sections import TABLE
-from ostler.errors import ConfigError, UsageError
+from ostler.errors import UsageError
 
-GUNICORN = {
-    flag: entry.name for entry in [*TABLE, *REFUSED] for flag in entry.flags if getattr(entry, "gunicorn", True)
-}
+GUNICORN = {flag: entry.name for entry in TABLE if entry.gunicorn for flag in entry.flags}
 GUNICORN_LONG = {flag: name for flag, name in GUNICORN.items() if flag.startswith("--")} | {
     "--help": "",
     "--version": "",
@@ -25,8 +22,6 @@ def outcome(flag):
             values = parse(*words).values
         except Answered:
             return ""
-        except ConfigError as error:
-            return str(error).partition(":")[0]
         except UsageError as error:
             outcome = "ambiguous" if "ambiguous" in str(error) else str(error)
         else:
@@ -67,13 +62,23 @@ def test_nothing_given_is_nothing():
     assert parse().app is None
 
 
-def test_refused_flags_are_all_named_in_one_line_with_their_long_spelling():
-    with pytest.raises(ConfigError) as caught:
-        parse("-u", "www", "--pre", "app:app")
-    assert str(caught.value) == (
-        "preload_app, user: not built yet in this version of Ostler (0.1.0); "
-        "remove --preload, --user (from the command line)"
-    )
+def test_a_flag_with_an_optional_value_means_auto_when_it_stands_alone():
+    assert parse("--proxy-protocol").values == {"proxy_protocol": "auto"}
+    assert parse("--proxy-protocol", "--reload").values == {"proxy_protocol": "auto", "reload": True}
+    assert parse("--proxy-protocol", "v1").values == {"proxy_protocol": "v1"}
+
+
+def test_prefixes_that_people_type_keep_working():
+    prefixes = ("--log-f", "--log-l", "--error", "--access-logfi", "--access-logfo", "--max-requests-j", "--prel")
+    assert [outcome(prefix) for prefix in prefixes] == [
+        "errorlog",
+        "loglevel",
+        "errorlog",
+        "accesslog",
+        "access_log_format",
+        "max_requests_jitter",
+        "preload_app",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,12 +102,19 @@ def test_an_application_in_a_variable_is_refused():
         parse_arguments(["app:app"], "GUNICORN_CMD_ARGS", takes_app=False)
 
 
-def test_help_is_grouped_by_section_and_silent_about_refused_flags():
+def test_a_word_after_two_hyphens_is_the_application():
+    assert parse("-w", "2", "--", "settings").app == "settings"
+
+
+def test_help_is_grouped_by_section_and_silent_about_flags_that_do_nothing():
     with pytest.raises(Answered) as caught:
         parse("--help")
     assert "Server socket:" in caught.value.text
     assert "--boot-timeout INT" in caught.value.text
-    assert "--preload" not in caught.value.text
+    for flag in ("--preload", "--keyfile", "--worker-tmp-dir", "--http-parser"):
+        assert flag not in caught.value.text
+    assert "--paste" in caught.value.text
+    assert "either refused by name" in " ".join(caught.value.text.split())
 
 
 def test_version_is_answered_even_beside_other_words():

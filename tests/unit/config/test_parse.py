@@ -1,19 +1,28 @@
 import pytest
 
+import ostler
 from ostler.config.parse import (
     BadValue,
     NotAnInteger,
+    NotBuilt,
     quoted,
+    read_any_text,
     read_bool,
     read_choice,
+    read_error_target,
     read_integer,
     read_list,
     read_log_target,
+    read_mode,
     read_names,
     read_optional_log_target,
+    read_path_if_any,
     read_scheme_fields,
     read_switch,
+    read_table,
     read_text,
+    read_text_if_any,
+    read_texts,
 )
 
 
@@ -115,3 +124,70 @@ def test_scheme_fields_are_upper_case():
     for raw in ("x", {"a": 1}, {1: "a"}, None):
         with pytest.raises(BadValue):
             read_scheme_fields(raw)
+
+
+def test_text_that_may_be_missing_may_be_empty():
+    assert read_text_if_any(None) is None
+    assert read_text_if_any(" ") is None
+    assert read_text_if_any(" a ") == "a"
+    assert read_any_text(None) == read_any_text(" ") == ""
+    for read in (read_text_if_any, read_any_text):
+        with pytest.raises(BadValue):
+            read(3)
+
+
+def test_a_path_that_may_be_missing_may_be_empty():
+    assert read_path_if_any("") is None
+    assert read_path_if_any("a/b") == "a/b"
+    with pytest.raises(BadValue):
+        read_path_if_any("a\0b")
+
+
+def test_the_error_log_cannot_be_off():
+    assert read_error_target(None) == "-"
+    with pytest.raises(BadValue):
+        read_error_target("")
+
+
+def test_a_list_of_texts_may_be_one_text_or_none():
+    assert read_texts([" a ", "b"]) == ("a", "b")
+    assert read_texts("a, b") == ("a, b",)
+    assert read_texts(None) == read_texts("") == read_texts([]) == ()
+    for raw in ([""], ["a", None], {"a": "b"}, 0):
+        with pytest.raises(BadValue):
+            read_texts(raw)
+
+
+def test_a_table_has_text_for_keys():
+    given = {"a": 1}
+    assert read_table(given) == given
+    assert read_table(given) is not given
+    for raw in ({1: 2}, [("a", 1)], None):
+        with pytest.raises(BadValue):
+            read_table(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "mode"),
+    [(0o22, 0o22), ("022", 0o22), ("0022", 0o22), ("0o22", 0o22), ("22", 22), ("0", 0), ("0x12", 0o22), ("777", None)],
+)
+def test_permission_bits_are_octal_when_they_begin_with_a_zero(raw, mode):
+    if mode is None:
+        with pytest.raises(BadValue, match="permission bits"):
+            read_mode(raw)
+    else:
+        assert read_mode(raw) == mode
+
+
+@pytest.mark.parametrize("raw", ["08", "rw", "", None, -1, 0o1000, 1.5])
+def test_other_things_are_no_permission_bits(raw):
+    with pytest.raises(BadValue):
+        read_mode(raw)
+
+
+def test_what_is_not_built_is_said_with_the_version_and_the_cure():
+    error = NotBuilt("TLS is not built yet in this version", "cert.pem")
+    assert error.message("certfile", "gunicorn.conf.py") == (
+        f"certfile: TLS is not built yet in this version of Ostler ({ostler.__version__}); "
+        "remove it (from gunicorn.conf.py)"
+    )

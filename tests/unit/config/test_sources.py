@@ -1,12 +1,15 @@
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from ostler.config.address import TcpAddress, UnixAddress
-from ostler.config.sources import load_settings, start_directory
+from ostler.config.sources import ServerSection, load_settings, start_directory
 from ostler.config.usercode import ConfigFileError
 from ostler.errors import ConfigError, OstlerError, UsageError
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "configuration"
 
 
 def load(start, *words, app="app:app", **environ):
@@ -48,6 +51,45 @@ def test_each_source_overrides_those_below_it(start):
     assert (load(start, **environ).workers, load(start, **environ).origin("workers")) == (5, "OSTLER_CMD_ARGS")
     settings = load(start, "-w", "6", **environ)
     assert (settings.workers, settings.origin("workers")) == (6, "command line")
+
+
+def test_a_variable_of_a_setting_stands_between_file_and_arguments(start):
+    environ = {"OSTLER_WORKERS": "7", "WEB_CONCURRENCY": "2"}
+    write(start, "workers = 3\n")
+    settings = load(start, **environ)
+    assert (settings.workers, settings.origin("workers")) == (7, "OSTLER_WORKERS")
+    assert load(start, GUNICORN_CMD_ARGS="-w 4", **environ).workers == 4
+
+
+def test_variables_may_name_the_application_the_file_and_a_hook(start):
+    write(start, "workers = 3\ndef ready(server): return 'ready'\n", "other_of_test.py")
+    environ = {"OSTLER_WSGI_APP": "named:app", "OSTLER_CONFIG": "other_of_test.py"}
+    settings = load(start, app=None, OSTLER_WHEN_READY="other_of_test.ready", **environ)
+    assert (settings.wsgi_app, settings.workers, settings.config) == ("named:app", 3, "other_of_test.py")
+    assert settings.hooks.when_ready(1) == "ready"
+    write(start, "workers = 4\n", "more.py")
+    assert load(start, "-c", "more.py", **environ).workers == 4
+
+
+def test_a_wrong_value_in_a_variable_is_told_with_its_name(start):
+    assert failure(start, OSTLER_WORKERS="four", kind=ConfigError) == (
+        'workers: expected a positive integer, got "four" (from OSTLER_WORKERS)'
+    )
+    assert failure(start, OSTLER_RELOAD="ja", kind=ConfigError) == (
+        'reload: expected one of true, false, 1, 0, yes, no, on, off, got "ja" (from OSTLER_RELOAD)'
+    )
+
+
+def test_a_variable_that_is_nearly_a_setting_gives_a_notice(start):
+    (notice,) = load(start, OSTLER_WORKER="3", OSTLER_HOME="/opt").notices
+    assert notice == "OSTLER_WORKER: not a setting; did you mean OSTLER_WORKERS? (from the environment)"
+
+
+def test_sendfile_is_switched_by_its_old_variable_when_nothing_else_does(start):
+    assert load(start).sendfile
+    assert not load(start, SENDFILE="no").sendfile
+    assert load(start, SENDFILE="yes").sendfile
+    assert not load(start, "--no-sendfile", SENDFILE="yes").sendfile
 
 
 def test_port_and_forwarded_allow_ips_come_from_the_environment(start):
@@ -107,10 +149,83 @@ def test_two_default_files_are_an_error_that_names_both(start):
     assert load(start, "-c", "ostler.conf.py").workers == 1
 
 
-def test_a_file_that_is_no_python_by_name_is_read_all_the_same(start):
+def test_toml_is_found_and_named_like_python(start):
+    write(start, "workers = 3\nbind = [':1', ':2']\n", "ostler.toml")
+    for words in ((), ("-c", "ostler.toml"), ("-c", "file:ostler.toml"), ("-c", str(start / "ostler.toml"))):
+        settings = load(start, *words)
+        assert (settings.workers, settings.origin("workers")) == (3, settings.config)
+        assert [address.port for address in settings.bind] == [1, 2]
+
+
+def test_a_projects_file_counts_when_it_has_our_table(start):
+    write(start, "[project]\nname = 'x'\n", "pyproject.toml")
+    assert load(start).config is None
+    write(start, "[tool.ostler]\nworkers = 3\n", "pyproject.toml")
+    settings = load(start)
+    assert (settings.workers, settings.origin("workers")) == (3, "pyproject.toml")
+    write(start, "", "ostler.toml")
+    assert "got ostler.toml and [tool.ostler] in pyproject.toml" in failure(start)
+    assert load(start, "-c", "pyproject.toml").workers == 3
+
+
+def test_a_projects_broken_file_is_an_error_only_when_it_speaks_of_us(start):
+    write(start, "[project\ndependencies = ['ostler']\n", "pyproject.toml")
+    assert load(start).config is None
+    write(start, "[project\n[tool.ostler]\nworkers = 3\n", "pyproject.toml")
+    assert failure(start, kind=ConfigError).startswith("config: pyproject.toml:1:9: expected TOML: ")
+
+
+def test_an_unknown_key_in_toml_is_an_error_with_the_name_that_was_meant(start):
+    write(start, "worker = 3\n", "ostler.toml")
+    assert failure(start, kind=ConfigError) == (
+        "worker: expected a setting, got a name that is none (from ostler.toml); did you mean workers?"
+    )
+    write(start, "[unrelated]\nx = 3\n", "ostler.toml")
+    assert failure(start) == "unrelated: expected a setting, got a name that is none (from ostler.toml)"
+
+
+def test_the_example_of_the_guide_is_a_configuration_without_notices(start):
+    for file in EXAMPLE.glob("*.*"):
+        write(start, file.read_text(), file.name)
+    settings = load(start, app=None)
+    assert settings.notices == ()
+    assert (settings.workers, settings.wsgi_app) == (4, "guestbook:create_app('production')")
+    assert settings.hooks.when_ready.__qualname__ == "when_ready"
+    assert settings.access_log_skip == ("/health",)
+
+
+def test_values_of_toml_are_read_as_those_of_python(start):
+    write(start, "workers = 'four'\n", "ostler.toml")
+    assert failure(start) == 'workers: expected a positive integer, got "four" (from ostler.toml)'
+    write(start, "workers = 2.5\n", "ostler.toml")
+    assert failure(start) == "workers: expected a positive integer, got 2.5 (from ostler.toml)"
+    write(start, "def ready(server): return 'ready'\n", "toml_hooks_of_test.py")
+    write(start, "when_ready = 'toml_hooks_of_test.ready'\n[secure_scheme_headers]\nX-A = 'b'\n", "ostler.toml")
+    settings = load(start)
+    assert settings.hooks.when_ready(1) == "ready"
+    assert settings.secure_scheme_headers == {"X-A": "b"}
+
+
+def test_a_file_that_is_no_python_by_name_is_read_with_a_notice(start):
     write(start, "workers = 3\n", "settings.ini")
-    assert load(start, "-c", "settings.ini").workers == 3
-    assert load(start, "-c", "/dev/null").workers == 1
+    settings = load(start, "-c", "settings.ini")
+    assert settings.workers == 3
+    assert settings.notices == (
+        "config: settings.ini is read as Python although its name does not end in .py (from the command line)",
+    )
+    assert load(start, "-c", "/dev/null").notices == ()
+
+
+def test_names_that_are_nearly_settings_give_notices_with_their_line(start):
+    write(start, "worker = 3\n\nkeep_alive = 5\nworker_count = 2\n")
+    expected = (
+        "worker: not a setting; did you mean workers? (from gunicorn.conf.py:1)",
+        "keep_alive: not a setting; did you mean keepalive? (from gunicorn.conf.py:3)",
+    )
+    assert load(start).notices == expected
+    (start / "gunicorn.conf.py").rename(start / "near_of_test.py")
+    from_module = tuple(line.replace("gunicorn.conf.py", "python:near_of_test") for line in expected)
+    assert load(start, "-c", "python:near_of_test").notices == from_module
 
 
 @pytest.mark.parametrize(
@@ -142,7 +257,7 @@ def test_the_systems_reason_is_given_for_an_unreadable_file(start):
 
 
 def test_names_that_are_no_settings_are_the_files_own(start):
-    write(start, "import multiprocessing as mp\nhelper = 3\nWorkers = 9\ndef f(): ...\nworkers = helper\n")
+    write(start, "import multiprocessing as mp\nhelper = 3\ndef f(): ...\nworkers = helper\n")
     assert load(start).workers == 3
 
 
@@ -225,14 +340,34 @@ def test_the_traceback_has_the_users_frames_only(start):
 # Refusals
 
 
-def test_a_setting_that_is_not_built_is_refused_wherever_it_stands(start):
-    message = "not built yet in this version of Ostler (0.1.0); remove"
-    assert failure(start, "--preload") == f"preload_app: {message} --preload (from the command line)"
-    assert failure(start, GUNICORN_CMD_ARGS="-p x") == f"pidfile: {message} --pid (from GUNICORN_CMD_ARGS)"
-    write(start, "user = None\n")
-    assert failure(start) == f"user: {message} it (from gunicorn.conf.py)"
-    write(start, "user = 'www'\ngroup = 'www'\n")
-    assert failure(start) == f"user, group: {message} them (from gunicorn.conf.py)"
+@pytest.mark.parametrize(
+    ("words", "text", "environ", "origin"),
+    [
+        (["--preload"], "", {}, "the command line"),
+        ([], "preload_app = True\n", {}, "gunicorn.conf.py"),
+        ([], "", {"GUNICORN_CMD_ARGS": "--preload"}, "GUNICORN_CMD_ARGS"),
+        ([], "", {"OSTLER_PRELOAD_APP": "yes"}, "OSTLER_PRELOAD_APP"),
+    ],
+)
+def test_a_setting_that_is_not_built_is_refused_wherever_it_stands(start, words, text, environ, origin):
+    write(start, text)
+    message = failure(start, *words, kind=ConfigError, **environ)
+    assert message.startswith("preload_app: ")
+    assert message.endswith(f"not built yet in this version of Ostler (0.1.0); remove it (from {origin})")
+
+
+def test_the_value_that_leaves_such_a_setting_off_is_accepted(start):
+    write(start, "preload_app = False\n")
+    settings = load(start)
+    assert settings.others["preload_app"] is False
+    assert settings.notices == ()
+
+
+def test_a_setting_without_an_effect_gives_one_line(start):
+    write(start, "worker_tmp_dir = '/dev/shm'\n")
+    (notice,) = load(start).notices
+    assert notice.startswith("worker_tmp_dir: has no effect: ")
+    assert notice.endswith("(from gunicorn.conf.py)")
 
 
 def test_the_name_of_another_file_has_no_place_in_a_file(start):
@@ -414,3 +549,90 @@ def test_post_request_may_take_two_three_or_four(start, text, expected):
 def test_post_request_with_another_number_is_refused(start):
     write(start, "def post_request(worker): ...\n")
     assert 'got "post_request with 1 parameter"' in failure(start)
+
+
+# PasteDeploy files; what is in them is read in test_pastedeploy.py
+
+INI = """
+[app:main]
+paste.app_factory = anywhere:make
+[server:main]
+use = egg:gunicorn#main
+workers = 5
+threads = 2
+"""
+
+
+def test_a_paste_file_stands_below_the_configuration_file(start):
+    write(start, INI, "production.ini")
+    write(start, "threads = 3\n")
+    settings = load(start, "--paste", "production.ini", app=None, WEB_CONCURRENCY="2")
+    assert (settings.workers, settings.origin("workers")) == (5, "production.ini")
+    assert (settings.threads, settings.origin("threads")) == (3, "gunicorn.conf.py")
+    assert settings.paste == f"{start}/production.ini"
+    assert settings.proc_name == f"{start}/production.ini"
+
+
+def test_a_paste_file_may_be_named_by_any_source(start):
+    write(start, INI, "production.ini")
+    assert load(start, app=None, OSTLER_PASTE="production.ini").workers == 5
+    assert load(start, app=None, GUNICORN_CMD_ARGS="--paste production.ini").workers == 5
+    write(start, "paste = 'production.ini'\nthreads = 3\n")
+    settings = load(start, app=None)
+    assert (settings.workers, settings.threads) == (5, 3)
+
+
+def test_a_paste_file_may_name_the_configuration_file_unless_that_names_it(start):
+    write(start, INI + "config = %(here)s/named.py\n", "production.ini")
+    write(start, "threads = 7\n", "named.py")
+    settings = load(start, "--paste", "production.ini", app=None)
+    assert (settings.threads, settings.config) == (7, f"{start}/named.py")
+    write(start, "threads = 8\n", "other.py")
+    assert load(start, "--paste", "production.ini", "-c", "other.py", app=None).threads == 8
+    write(start, "paste = 'production.ini'\n")
+    assert "config: has no effect in production.ini" in failure(start, app=None)
+
+
+def test_variables_of_a_paste_file_may_stand_in_the_configuration_file(start):
+    write(start, INI.replace("workers = 5", "workers = %(count)s"), "production.ini")
+    write(start, "raw_paste_global_conf = ['count=6']\n")
+    assert load(start, "--paste", "production.ini", app=None).workers == 6
+
+
+def test_an_application_beside_paste_is_not_used_and_that_is_told(start):
+    write(start, INI, "production.ini")
+    (notice,) = load(start, "--paste", "production.ini").notices
+    assert notice.startswith('wsgi_app: "app:app" is not used')
+
+
+def test_paste_without_its_package_says_what_to_install(start, monkeypatch):
+    write(start, INI, "production.ini")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "paste"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(start)])
+    sys.path_importer_cache.clear()
+    assert failure(start, "--paste", "production.ini", app=None, kind=ConfigError) == (
+        "paste: expected the package PasteDeploy, found none; pip install ostler[paste]"
+    )
+
+
+def test_the_section_that_starts_us_wins_over_every_other_source(start):
+    write(start, "workers = 3\nthreads = 3\ndefault_proc_name = 'mine'\n")
+    write(start, "[loggers]\nkeys = root\n", "production.ini")
+    file = str(start / "production.ini")
+    section = ServerSection(file, {"workers": "5", "Host": "127.0.0.1", "port": "81"}, "loaded:app")
+    settings = load_settings([], {"OSTLER_WORKERS": "4"}, str(start), section)
+    assert (settings.workers, settings.origin("workers"), settings.threads) == (5, file, 3)
+    assert settings.bind == (TcpAddress("127.0.0.1", 81),)
+    assert (settings.wsgi_app, settings.logconfig, settings.default_proc_name) == ("loaded:app", file, "mine")
+    with pytest.raises(ConfigError, match=r"worker: expected a setting, .*did you mean workers"):
+        load_settings([], {}, str(start), ServerSection(file, {"worker": "5"}, "loaded:app"))
+
+
+def test_the_section_that_starts_us_may_name_the_configuration_file(start):
+    write(start, "", "production.ini")
+    write(start, "workers = 9\n", "other.py")
+    section = ServerSection(str(start / "production.ini"), {"config": "other.py"}, "loaded:app")
+    settings = load_settings([], {}, str(start), section)
+    assert (settings.workers, settings.config) == (9, "other.py")
+    assert settings.proc_name == str(start / "production.ini")

@@ -134,7 +134,7 @@ class Worker:
             "wsgi.multithread": False,
         }
         template = EnvironTemplate(self.settings, constants, {})
-        facts = WorkerFacts(age=1, ppid=1, settings=self.settings, listeners=(), page=page)
+        facts = WorkerFacts(age=1, ppid=1, settings=self.settings, listeners=(), page=page, log=None)
         spans = SpanMaker(page, WorkerHooks(facts, None, self.log), [], 0, lambda: None)
         self.reactor = Reactor(
             crew=self.crew,

@@ -41,19 +41,19 @@ class Names:
 class World:
     """Hooks of a master and of one worker, what they were called with, and what was logged."""
 
-    def __init__(self, **hooks):
+    def __init__(self, level=logging.INFO, **hooks):
         self.calls = []
         self.logged = []
         self.arguments = Names()
-        self.log = logging.Logger("test")
+        self.log = logging.Logger("test", level)
         handler = logging.Handler()
         handler.emit = lambda record: self.logged.append(record.getMessage())
         self.log.addHandler(handler)
         settings = Settings.defaults(hooks=Hooks(**hooks))
         self.worker_facts = WorkerFacts(
-            age=3, ppid=1, settings=settings, listeners=(), page=Scoreboard(1, 1).page(0), pid=42
+            age=3, ppid=1, settings=settings, listeners=(), page=Scoreboard(1, 1).page(0), log=None, pid=42
         )
-        self.master_facts = MasterFacts(pid=1, settings=settings, num_workers=2, listeners=())
+        self.master_facts = MasterFacts(pid=1, settings=settings, num_workers=2, listeners=(), log=None)
         self.master = MasterHooks(self.master_facts, self.arguments, self.log)
         self.worker = WorkerHooks(self.worker_facts, self.arguments, self.log)
 
@@ -197,6 +197,13 @@ def test_a_hook_with_the_wrong_arity_is_a_failure_like_others():
 )
 def test_the_worker_knows_whether_requests_have_hooks(hooks, expected):
     assert World(**hooks).worker.wants_requests is expected
+
+
+def test_without_a_hook_requests_are_named_at_level_debug():
+    world = World(level=logging.DEBUG)
+    assert world.worker.wants_requests
+    world.worker.pre_request(request())
+    assert world.logged == ["GET /p"]
 
 
 def test_unset_hooks_do_nothing():

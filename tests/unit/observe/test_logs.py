@@ -1,14 +1,21 @@
 """observe/logs.py"""
 
+import json
 import logging
 import os
 import re
+import socket
 import sys
 
 import pytest
 
+from ostler.config.address import SyslogAddress
 from ostler.errors import ConfigError
-from ostler.observe.logs import LogFile, Logs, SinkHandler
+from ostler.lifecycle import RequestFinished
+from ostler.observe.logconfig import LogConfig
+from ostler.observe.plan import LogPlan, SyslogPlan
+from ostler.observe.rotation import Rotation
+from tests.unit.observe.process_logs import process_logs
 
 needs_dev_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 
@@ -40,103 +47,8 @@ def pipe():
 
 @pytest.fixture
 def make_logs():
-    """Logs that leave the process as it was."""
-    made = []
-    logger = logging.getLogger("gunicorn.error")
-    before = (logger.handlers[:], logger.level, logger.propagate)
-    descriptors = [os.dup(1), os.dup(2)]
-
-    def make(**changes):
-        values = {"errorlog": "-", "accesslog": None, "loglevel": "info", "capture_output": False}
-        made.append(Logs(**(values | changes)))
-        # pytest puts handlers of its own there, which raise where ours must not
-        logger.handlers = [handler for handler in logger.handlers if isinstance(handler, SinkHandler)]
-        return made[-1]
-
-    yield make
-    for number, saved in zip((1, 2), descriptors, strict=True):
-        os.dup2(saved, number)
-        os.close(saved)
-    for logs in made:
-        logs.close()
-    consoles = {handler.sink.console for handler in logger.handlers if isinstance(handler, SinkHandler)}
-    for console in consoles - {-1, 1, 2}:
-        os.close(console)
-    logger.handlers[:], logger.level, logger.propagate = before
-
-
-def test_a_line_goes_to_the_end_of_the_file(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("old\n")
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
-    LogFile(fd, str(path), 2).write("new \u20ac \udc80")
-    os.close(fd)
-    assert path.read_text() == "old\nnew \u20ac \\udc80\n"
-
-
-@needs_dev_full
-def test_a_full_disk_drops_lines_and_says_so_once_a_minute(pipe):
-    now = [1000.0]
-    fd = os.open("/dev/full", os.O_WRONLY)
-    log_file = LogFile(fd, "/var/log/x", pipe.writer, lambda: now[0])
-    for _ in range(5):
-        log_file.write("lost")
-    first = pipe.read()
-    now[0] += 59.9
-    log_file.write("lost")
-    quiet = pipe.read()
-    now[0] += 0.1
-    log_file.write("lost")
-    os.close(fd)
-    assert re.fullmatch(
-        r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[ERROR\] "
-        r'log lines dropped file=/var/log/x lines=1 error="no space left on device"\n',
-        first,
-    )
-    assert quiet == ""
-    assert "lines=6 " in pipe.read()
-    assert log_file.dropped == 7
-
-
-def test_a_descriptor_that_is_gone_does_not_raise(pipe):
-    LogFile(-1, "gone", pipe.writer).write("lost")
-    assert 'error="bad file descriptor"' in pipe.read()
-
-
-def test_when_nobody_can_be_told_nothing_is_raised():
-    log_file = LogFile(-1, "gone", -1)
-    log_file.write("lost")
-    assert log_file.dropped == 1
-
-
-def test_lines_that_were_lost_unsaid_are_told_when_the_file_takes_lines_again(pipe, tmp_path):
-    now = [0.0]
-    fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    log_file = LogFile(-1, "log", pipe.writer, lambda: now[0])
-    log_file.write("a")
-    log_file.write("b")
-    pipe.read()
-    log_file.fd = fd
-    log_file.write("c")
-    assert pipe.read() == ""
-    now[0] = 60.0
-    log_file.write("d")
-    os.close(fd)
-    assert "log lines dropped, the file takes lines again file=log lines=1\n" in pipe.read()
-    assert (tmp_path / "log").read_text() == "c\nd\n"
-
-
-def test_a_line_cut_by_a_full_pipe_is_ended_before_the_next(pipe):
-    target = Pipe()
-    os.set_blocking(target.writer, False)
-    log_file = LogFile(target.writer, "pipe", pipe.writer)
-    log_file.write("x" * 1_000_000)
-    while target.read():
-        pass
-    log_file.write("whole")
-    assert target.read() == "\nwhole\n"
-    assert log_file.dropped == 1
-    target.close()
+    with process_logs() as desk:
+        yield desk
 
 
 def test_an_error_line_looks_like_gunicorns(make_logs, tmp_path):
@@ -330,3 +242,254 @@ def test_what_applications_print_to_wsgi_errors_comes_out_in_whole_lines(make_lo
     logs.error_stream.flush()
     logs.error_stream.flush()
     assert (tmp_path / "e").read_text() == "one two\nhalf a line\n\nrest\n"
+
+
+def finished(path="/a", **changes):
+    values = {
+        "environ": {"REMOTE_ADDR": "192.0.2.7", "PATH_INFO": path}, "request_fields": [], "status": "200 OK",
+        "response_fields": [], "sent": 5, "duration_s": 0.25, "method": "GET", "target": path, "protocol": "HTTP/1.1",
+    }  # fmt: skip
+    return RequestFinished(**(values | changes))
+
+
+def test_the_access_log_is_written_straight_and_a_filter_is_honoured_from_the_next_request(make_logs, tmp_path):
+    logs = make_logs(accesslog=str(tmp_path / "a"), access_format="%(U)s %(s)s")
+    observer = logs.access_observer()
+    assert logs.way.straight() is not None
+    observer.request_finished(finished("/health"))
+    logs.access_log.addFilter(lambda record: record.args["U"] != "/health")
+    observer.request_finished(finished("/health"))
+    observer.request_finished(finished("/b"))
+    assert (tmp_path / "a").read_text() == "/health 200\n/b 200\n"
+
+
+def test_skipped_paths_are_not_in_the_access_log(make_logs, tmp_path):
+    logs = make_logs(accesslog=str(tmp_path / "a"), access_format="%(U)s", access_skip=("/health",))
+    for path in ("/health", "/a"):
+        logs.access_observer().request_finished(finished(path))
+    assert (tmp_path / "a").read_text() == "/a\n"
+
+
+def test_a_broken_access_format_is_refused_before_anything_is_changed(make_logs, tmp_path):
+    with pytest.raises(ConfigError, match="access_log_format: expected"):
+        make_logs(errorlog=str(tmp_path / "e"), accesslog=str(tmp_path / "a"), access_format="%q")
+    assert not (tmp_path / "e").exists()
+    assert make_logs(access_format="%q").access_observer() is None  # nobody uses it
+
+
+def test_a_json_error_log_is_objects_only(make_logs, tmp_path):
+    logs = make_logs(errorlog=str(tmp_path / "e"), error_json=True)
+    logs.error.info("worker ready slot=%d", 0, extra={"slot": 0})
+    print("printed\nraw", file=logs.error_stream)
+    found = [json.loads(line) for line in (tmp_path / "e").read_text().splitlines()]
+    assert [(each["logger"], each["message"]) for each in found] == [
+        ("gunicorn.error", "worker ready slot=0"), ("wsgi.errors", "printed"), ("wsgi.errors", "raw"),
+    ]  # fmt: skip
+    assert found[0]["slot"] == 0
+
+
+def test_one_file_for_both_logs_is_opened_once(make_logs, tmp_path):
+    logs = make_logs(errorlog=str(tmp_path / "log"), accesslog=str(tmp_path / "log"))
+    logs.access.write("access")
+    logs.error.info("error")
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
+    assert logs.reopen() == ((str(tmp_path / "log"),), (logs.access.fd,))
+
+
+def test_filters_and_handlers_of_users_stay_with_the_next_logs(make_logs, tmp_path):
+    def keep(record):
+        return True
+
+    logger, foreign = logging.getLogger("gunicorn.access"), logging.NullHandler()
+    logger.addFilter(keep)
+    logger.addHandler(foreign)
+    make_logs(accesslog=str(tmp_path / "1"))
+    make_logs(accesslog=str(tmp_path / "2"))
+    assert logger.filters == [keep]
+    assert foreign in logger.handlers
+    assert len(logger.handlers) == 2
+
+
+def test_what_hooks_set_up_is_kept_while_another_generation_is_installed(make_logs, tmp_path):
+    def keep(record):
+        return True
+
+    first = make_logs(accesslog=str(tmp_path / "1"))
+    first.access_log.addFilter(keep)  # by when_ready
+    first.install()
+    assert first.access_log.filters == [keep]
+    second = make_logs(accesslog=str(tmp_path / "2"))
+    second.access_log.removeFilter(keep)
+    first.install()
+    assert first.access_log.filters == [keep]
+    second.install()
+    assert second.access_log.filters == []
+
+
+def test_a_logger_class_can_be_taken_back_or_remembered(make_logs):
+    logs = make_logs(accesslog="-")
+    logs.access_log.propagate = True
+    logs.restore()
+    assert not logs.access_log.propagate
+    logs.error.setLevel(logging.DEBUG)
+    logs.remember()
+    make_logs(loglevel="error")
+    logs.install()
+    assert logs.error.level == logging.DEBUG
+
+
+def test_logs_that_are_withdrawn_make_way_for_the_former(make_logs, tmp_path):
+    first = make_logs(errorlog=str(tmp_path / "1"), accesslog=str(tmp_path / "a"))
+    make_logs(errorlog=str(tmp_path / "2"), capture_output=True).withdraw()
+    first.error.info("still here")
+    first.access_observer().request_finished(finished())
+    assert (tmp_path / "1").read_text().endswith("still here\n")
+    assert (tmp_path / "a").read_text()
+    assert (tmp_path / "2").read_text() == ""
+
+
+def test_users_files_of_a_generation_that_is_not_installed_are_reopened_too(make_logs, tmp_path):
+    file = {"class": "logging.FileHandler", "filename": str(tmp_path / "f")}
+    loggers = {"gunicorn.error": {"handlers": ["file"]}}
+    mapping = {"handlers": {"file": file}, "loggers": loggers, "root": {"level": "ERROR"}}
+    first = make_logs(logconfig=LogConfig.of(None, mapping, None))
+    make_logs()
+    os.rename(tmp_path / "f", tmp_path / "f.1")
+    first.reopen()
+    first.install()
+    first.error.info("after")
+    assert (tmp_path / "f").read_text() == "after\n"
+
+
+def test_equal_plans_may_share_logs(make_logs, tmp_path):
+    logs = make_logs(errorlog=str(tmp_path / "e"))
+    assert logs.serves(LogPlan(errorlog=str(tmp_path / "e")))
+    assert not logs.serves(LogPlan(errorlog=str(tmp_path / "e"), loglevel="debug"))
+
+
+def test_a_reload_without_capture_gives_the_former_output_back(make_logs, tmp_path, pipe):
+    os.dup2(pipe.writer, 1)
+    first = make_logs(errorlog=str(tmp_path / "e"), capture_output=True)
+    os.write(1, b"captured\n")
+    make_logs(errorlog=str(tmp_path / "e"))
+    os.write(1, b"free\n")
+    first.install()
+    os.write(1, b"captured again\n")
+    assert pipe.read() == "free\n"
+    assert (tmp_path / "e").read_text() == "captured\ncaptured again\n"
+
+
+def test_an_access_log_on_stdout_follows_captured_output(make_logs, tmp_path):
+    logs = make_logs(errorlog=str(tmp_path / "e"), accesslog="-", capture_output=True)
+    logs.access.write("line")
+    assert (tmp_path / "e").read_text() == "line\n"
+
+
+def test_rotation_happens_in_the_tick_and_tells_the_workers_what_to_take(make_logs, tmp_path):
+    path = tmp_path / "a"
+    logs = make_logs(errorlog=str(tmp_path / "e"), accesslog=str(path), rotation=Rotation(size=10, keep=2))
+    assert logs.tick() is None
+    worker = os.dup(logs.access.fd)  # what a worker has inherited
+    logs.access.write("0123456789")
+    names, fds = logs.tick()
+    logs.access.write("new")
+    os.close(worker)
+    assert (names, fds) == ((str(path),), (logs.access.fd,))
+    assert (tmp_path / "a.1").read_text() == "0123456789\n"
+    assert path.read_text() == "new\n"
+    assert logs.tick() is None
+
+
+def test_a_rotation_that_fails_is_told_and_loses_nothing(make_logs, tmp_path):
+    (tmp_path / "a.1").mkdir()
+    (tmp_path / "a.1" / "full").touch()
+    logs = make_logs(errorlog=str(tmp_path / "e"), accesslog=str(tmp_path / "a"), rotation=Rotation(size=1, keep=1))
+    logs.access.write("kept")
+    assert logs.tick() is None
+    logs.access.write("on")
+    assert (tmp_path / "a").read_text() == "kept\non\n"
+    assert f"log file not rotated file={tmp_path}/a error=" in (tmp_path / "e").read_text()
+
+
+def test_a_worker_takes_the_masters_descriptors(make_logs, tmp_path):
+    logs = make_logs(errorlog=str(tmp_path / "e"), accesslog=str(tmp_path / "a"))
+    logs.threaded()
+    number = logs.access.fd
+    new = os.open(tmp_path / "new", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    stranger = os.dup(new)
+    logs.take((str(tmp_path / "a"), "/no/such/name"), (new, stranger), others=False)
+    logs.access.write("line")
+    assert (tmp_path / "new").read_text() == "line\n"
+    assert logs.access.fd == number
+    for fd in (new, stranger):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
+def test_users_file_handlers_are_reopened_with_ours_but_not_by_a_rotation(make_logs, tmp_path):
+    logs = make_logs()
+    handler = logging.FileHandler(tmp_path / "app")
+    logging.getLogger("some.app").addHandler(handler)
+    os.rename(tmp_path / "app", tmp_path / "app.1")
+    logs.take((), (), others=False)
+    assert not (tmp_path / "app").exists()
+    logs.take((), ())
+    assert (tmp_path / "app").exists()
+    os.unlink(tmp_path / "app")
+    logs.reopen()
+    assert (tmp_path / "app").exists()
+
+
+@pytest.fixture
+def daemon():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        found.settimeout(5)
+        yield found
+
+
+@pytest.mark.parametrize("access", [True, False])
+def test_syslog_gets_both_logs_with_gunicorns_tags(make_logs, daemon, access):
+    address = SyslogAddress("udp", "127.0.0.1", daemon.getsockname()[1])
+    logs = make_logs(access_format="%(m)s %(U)s", syslog=SyslogPlan(address, "web.app", "local3", access))
+    logs.threaded()
+    logs.error.warning("careful")
+    assert daemon.recv(1000) == f"<156>gunicorn.web.app.error: [{os.getpid()}] careful\0".encode()
+    observer = logs.access_observer()
+    assert (observer is not None) is access
+    if observer is not None:
+        observer.request_finished(finished())
+        straight = daemon.recv(1000)
+        logs.access_log.addFilter(lambda record: True)
+        observer.request_finished(finished())
+        assert straight == daemon.recv(1000) == f"<158>gunicorn.web.app.access: [{os.getpid()}] GET /a\0".encode()
+    logs.tick()
+
+
+def test_an_unknown_syslog_facility_is_refused(make_logs):
+    with pytest.raises(ConfigError, match="syslog_facility: expected one of"):
+        make_logs(syslog=SyslogPlan(SyslogAddress("udp", "127.0.0.1", 514), "x", "nonsense", True))
+
+
+def test_a_logconfig_alone_makes_an_access_log(make_logs, capfd):
+    logs = make_logs(errorlog="/dev/null", logconfig=LogConfig.of(None, {"root": {"level": "ERROR"}}, None))
+    logs.access_observer().request_finished(finished("/from-the-config"))
+    assert "/from-the-config" in capfd.readouterr().out
+
+
+def test_handlers_of_a_former_logconfig_leave_with_it(make_logs):
+    make_logs(logconfig=LogConfig.of(None, {"version": 1}, None))
+    logs = make_logs()
+    assert len(logs.error.handlers) == 1
+    assert not logs.access_log.propagate
+
+
+def test_a_logconfig_that_fails_leaves_the_former_logs(make_logs, tmp_path):
+    logs = make_logs(errorlog=str(tmp_path / "e"), accesslog=str(tmp_path / "a"))
+    broken = LogConfig.of(None, {"handlers": {"x": {"class": "no.such.Class"}}}, None)
+    with pytest.raises(ConfigError, match="logconfig_dict: cannot set up logging"):
+        make_logs(loglevel="error", logconfig=broken)
+    logs.error.info("still here")
+    logs.access_observer().request_finished(finished())
+    assert (tmp_path / "e").read_text().endswith("still here\n")
+    assert (tmp_path / "a").read_text().startswith("192.0.2.7")

@@ -48,7 +48,7 @@ class Heard(list):
 def spans(observers=(), limit=0, on_limit=lambda: None, **hooks):
     page = Scoreboard(1, 2).page(0)
     settings = Settings.defaults(hooks=Hooks(**hooks))
-    facts = WorkerFacts(age=1, ppid=1, settings=settings, listeners=(), page=page, pid=42)
+    facts = WorkerFacts(age=1, ppid=1, settings=settings, listeners=(), page=page, log=None, pid=42)
     return SpanMaker(page, WorkerHooks(facts, Views(), logging.Logger("test")), observers, limit, on_limit)
 
 

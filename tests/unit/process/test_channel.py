@@ -1,10 +1,19 @@
-"""The channel's parser, byte by byte and with dumps between; and a pair that is closed, full or reset."""
+"""The channel's parser, byte by byte and with dumps between; a pair that is closed, full or reset; descriptors."""
+
+import contextlib
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ostler.process.channel import (
     BootFailed,
     Channel,
+    LogFiles,
+    LogsRequest,
     Message,
     Parser,
     Ready,
@@ -19,8 +28,13 @@ MESSAGES: list[Message] = [
     Ready(312),
     BootFailed(3, 'ImportError: "x" in app.py:1 \x00 \n ü'),
     RetireRequest("max_requests"),
+    LogsRequest(),
     Retire(),
     Stop(),
+    Stop(keep_listeners=True),
+    LogFiles(("/var/log/a", "-")),
+    LogFiles(("a",), others=True),
+    Retire((0, 2)),
 ]
 
 
@@ -64,6 +78,8 @@ def test_dump_around_and_cut_by_messages_is_collected() -> None:
         b'{"kind": "Ready"}',
         b'{"kind": "Ready", "boot_ms": "soon"}',
         b'{"kind": "RetireRequest", "reason": "boredom"}',
+        b'{"kind": "Stop", "keep_listeners": "yes"}',
+        b'{"kind": "LogFiles", "names": [1]}',
         b"\xff\xfe",
     ],
 )
@@ -104,3 +120,195 @@ def test_sending_to_a_stopped_peer_never_waits_and_loses_nothing() -> None:
     assert count == 20000
     ours.close()
     theirs.close()
+
+
+def test_the_longest_summary_arrives_whatever_its_characters_are() -> None:
+    for character in "x\x00\U0001f600":
+        assert Parser().feed(encode(BootFailed(3, character * 5000))) == [BootFailed(3, character * 4000)]
+
+
+def test_numbers_of_descriptors_are_not_sent_as_text() -> None:
+    assert Parser().feed(encode(LogFiles(("a", "b"), (7, 8)))) == [LogFiles(("a", "b"))]
+
+
+@pytest.fixture
+def channels() -> Iterator[tuple[Channel, Channel]]:
+    """A pair; the descriptors that are open before it are all that are open after it."""
+    before = open_descriptors()
+    ours, theirs = Channel.pair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+    assert open_descriptors() == before
+
+
+def open_descriptors() -> set[str]:
+    return {name for name in os.listdir("/dev/fd") if os.path.exists(f"/dev/fd/{name}")}
+
+
+def file_with(path: Path, text: str) -> int:
+    path.write_text(text)
+    return os.open(path, os.O_RDONLY)
+
+
+def received_texts(channel: Channel) -> list[tuple[tuple[str, ...], list[str]]]:
+    """What stands in the files behind the LogFiles that have arrived."""
+    found = []
+    for message in channel.receive() or []:
+        if isinstance(message, LogFiles):
+            found.append((message.names, [os.pread(fd, 100, 0).decode() for fd in message.fds]))
+            for fd in message.fds:
+                assert not os.get_inheritable(fd)
+                os.close(fd)
+    return found
+
+
+def test_descriptors_arrive_in_the_order_of_their_names(channels, tmp_path) -> None:
+    ours, theirs = channels
+    fds = tuple(file_with(tmp_path / name, name) for name in "ab")
+    ours.send(Retire())
+    ours.send(LogFiles(("a", "b")), fds)
+    for fd in fds:
+        os.close(fd)
+    ours.send(Stop(keep_listeners=True))
+    assert received_texts(theirs) == [(("a", "b"), ["a", "b"])]
+
+
+def test_each_message_gets_its_own_descriptors(channels, tmp_path) -> None:
+    ours, theirs = channels
+    for number in range(3):
+        fd = file_with(tmp_path / str(number), str(number))
+        ours.send(LogFiles(("log",)), (fd,))
+        ours.send(Retire())
+        os.close(fd)
+    assert received_texts(theirs) == [(("log",), [str(number)]) for number in range(3)]
+
+
+def test_a_full_channel_keeps_the_latest_descriptor_of_each_log(channels, tmp_path) -> None:
+    ours, theirs = channels
+    for _ in range(20000):
+        ours.send(Stop())
+    before = open_descriptors()
+    for number in range(50):
+        for name in ("error", "access"):
+            fd = file_with(tmp_path / name, f"{name} {number}")
+            os.unlink(tmp_path / name)
+            ours.send(LogFiles((name,)), (fd,))
+            os.close(fd)
+    assert len(open_descriptors() - before) == 2
+    found = []
+    while (texts := received_texts(theirs)) or ours.receive() != [] or len(found) == 0:
+        found += texts
+    assert [(sorted(names), sorted(texts)) for names, texts in found] == [
+        (["access", "error"], ["access 49", "error 49"])
+    ]
+
+
+def test_unsent_descriptors_are_closed_with_the_channel(channels, tmp_path) -> None:
+    ours, _theirs = channels
+    for _ in range(20000):
+        ours.send(Stop())
+    fd = file_with(tmp_path / "a", "a")
+    ours.send(LogFiles(("a",)), (fd,))
+    os.close(fd)
+
+
+def test_names_and_descriptors_must_match(channels) -> None:
+    ours, _theirs = channels
+    with pytest.raises(ValueError, match="expected 2 descriptors"):
+        ours.send(LogFiles(("a", "b")), (0,))
+    with pytest.raises(ValueError, match="expected 0 descriptors"):
+        ours.send(Stop(), (0,))
+    with pytest.raises(ValueError, match="at most 32"):
+        ours.send(LogFiles(tuple(map(str, range(33)))), (0,) * 33)
+
+
+def test_a_descriptor_that_is_closed_already_cannot_be_sent(channels) -> None:
+    ours, theirs = channels
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        ours.send(LogFiles(("a", "b")), (0, 9999))
+    assert theirs.receive() == []
+
+
+@pytest.fixture
+def odd_peer() -> Iterator[tuple[socket.socket, Channel]]:
+    """A peer that sends what it likes."""
+    before = open_descriptors()
+    peer, sock = socket.socketpair()
+    channel = Channel(sock)
+    yield peer, channel
+    peer.close()
+    channel.close()
+    assert open_descriptors() == before
+
+
+def test_descriptors_that_nobody_asked_for_are_closed(odd_peer) -> None:
+    peer, channel = odd_peer
+    before = open_descriptors()
+    socket.send_fds(peer, [b"text"], [0, 1])
+    socket.send_fds(peer, [encode(Retire())], [0])
+    assert channel.receive() == [Retire()]
+    assert open_descriptors() == before
+    socket.send_fds(peer, [b"\x00 no message"], [0])
+    socket.send_fds(peer, [b" and on"], [0, 1])
+    assert channel.receive() == []
+    socket.send_fds(peer, [b"\n"], [0])
+    assert channel.receive() == []
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("sent", [1, 3])
+def test_a_batch_of_another_size_is_closed_and_the_message_comes_without(odd_peer, sent) -> None:
+    peer, channel = odd_peer
+    socket.send_fds(peer, [encode(LogFiles(("a", "b")))], [0] * sent)
+    assert channel.receive() == [LogFiles(("a", "b"))]
+
+
+def test_more_descriptors_than_there_is_room_for_are_closed_and_the_next_message_is_right(odd_peer, tmp_path) -> None:
+    peer, channel = odd_peer
+    socket.send_fds(peer, [encode(LogFiles(("a",)))], [0] * 100)
+    fd = file_with(tmp_path / "b", "b")
+    socket.send_fds(peer, [encode(LogFiles(("b",)))], [fd])
+    os.close(fd)
+    assert received_texts(channel) == [(("a",), []), (("b",), ["b"])]
+
+
+def test_a_process_without_free_descriptors_gets_the_message_without_and_the_next_one_with(channels, tmp_path) -> None:
+    ours, theirs = channels
+    fds = tuple(file_with(tmp_path / name, name) for name in "ab")
+    ours.send(LogFiles(("a", "b")), fds)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 2, limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        os.close(taken.pop())  # one number for two descriptors
+        assert theirs.receive() == [LogFiles(("a", "b"))]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in taken:
+            os.close(fd)
+    ours.send(LogFiles(("b",)), fds[1:])
+    for fd in fds:
+        os.close(fd)
+    assert received_texts(theirs) == [(("b",), ["b"])]
+
+
+def test_a_message_in_pieces_keeps_its_descriptors(odd_peer, tmp_path) -> None:
+    peer, channel = odd_peer
+    first, last = encode(LogFiles(("a",)))[:5], encode(LogFiles(("a",)))[5:]
+    fd = file_with(tmp_path / "a", "a")
+    socket.send_fds(peer, [first], [fd])
+    os.close(fd)
+    assert channel.receive() == []
+    peer.send(last + encode(Retire()))
+    assert received_texts(channel) == [(("a",), ["a"])]
+
+
+def test_a_channel_that_ends_in_a_message_closes_its_descriptors(odd_peer) -> None:
+    peer, channel = odd_peer
+    socket.send_fds(peer, [b"\x00half"], [0])
+    peer.shutdown(socket.SHUT_WR)
+    assert channel.receive() is None

@@ -303,7 +303,7 @@ def test_winch_dismisses_all_workers_and_ttin_or_hup_brings_them_back() -> None:
     desk = Desk(workers=2)
     desk.start()
     orders = without_logs(desk.tell(WorkersDismissed()))
-    assert orders == [WorkersChanged(0, 2), OrderRetire(101, False, True), OrderRetire(102, True, True)]
+    assert orders == [WorkersChanged(0, 2), OrderRetire(101, True, True, True), OrderRetire(102, True, True, True)]
     assert without_logs(desk.tell(WorkersDismissed())) == []
     desk.tell(ChildExited(101, 0, None))
     desk.tell(ChildExited(102, 0, None))

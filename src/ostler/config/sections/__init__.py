@@ -1,20 +1,52 @@
-"""The table: one entry per setting, one file per chapter of the reference. Order here is the order of the reference.
+"""The table: one entry per setting, all of Gunicorn's and ours; one file per chapter of the reference or part of one.
 
-`TABLE` holds the settings, `HOOKS` the user's callables; Gunicorn's settings that are not here are in `refused.py`.
-A new setting is one entry here and one attribute of `Settings`.
+Order within a chapter is the order of the reference. `TABLE` holds the settings, `HOOKS` the user's callables,
+`ENTRIES` both. Entries that do not act (`Setting.acts`) are of features to come, or mean nothing here. A new setting is
+one entry here and one attribute of `Settings`.
 """
 
-from ostler.config.sections import config_file, debugging, hooks, logs, mechanics, security, server_socket, workers
+from ostler.config.sections import (
+    asgi,
+    config_file,
+    control,
+    debugging,
+    dirty,
+    hooks,
+    http2,
+    identity,
+    logs,
+    logsetup,
+    mechanics,
+    naming,
+    proxies,
+    remote,
+    rotation,
+    security,
+    server_socket,
+    tls,
+    workers,
+)
 from ostler.config.setting import Setting
 
 TABLE: tuple[Setting, ...] = (
     *config_file.SETTINGS,
     *server_socket.SETTINGS,
     *workers.SETTINGS,
+    *asgi.SETTINGS,
     *mechanics.SETTINGS,
+    *identity.SETTINGS,
+    *proxies.SETTINGS,
     *security.SETTINGS,
+    *tls.SETTINGS,
+    *http2.SETTINGS,
     *logs.SETTINGS,
+    *rotation.SETTINGS,
+    *logsetup.SETTINGS,
+    *remote.SETTINGS,
+    *naming.SETTINGS,
     *debugging.SETTINGS,
+    *control.SETTINGS,
+    *dirty.SETTINGS,
 )
 HOOKS: tuple[Setting, ...] = hooks.SETTINGS
 ENTRIES: tuple[Setting, ...] = TABLE + HOOKS

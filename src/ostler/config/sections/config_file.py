@@ -1,7 +1,7 @@
 """Chapter "Config file": which file is read, and the application's name."""
 
 from ostler.config.parse import read_optional_text, read_path
-from ostler.config.setting import ReloadEffect, Section, Setting
+from ostler.config.setting import ReloadEffect, Section, Setting, Support
 
 SETTINGS = (
     Setting(
@@ -11,13 +11,19 @@ SETTINGS = (
         metavar="CONFIG",
         read=read_path,
         default=None,
-        default_text="`./gunicorn.conf.py` or `./ostler.conf.py`, if there is one",
+        default_text=(
+            "`gunicorn.conf.py`, `ostler.conf.py`, `ostler.toml` or `[tool.ostler]` in `pyproject.toml`, if one is in "
+            "the directory where the server is started"
+        ),
         in_files=False,
+        support=Support.DIFFERS,
+        note="more default files, TOML among them; two at once are an error; names that look mistyped are told",
         reload=ReloadEffect.RESTART,
         doc=(
-            "The configuration file: `PATH`, `file:PATH` or `python:MODULE`. It is Python; its names that are settings "
-            "are taken, the others are its own business. It runs again at each reload. When both default files are "
-            "present the server does not guess: it refuses to start and names them."
+            "The configuration file: `PATH`, `file:PATH` or `python:MODULE`. A name in `.toml` is TOML, where every "
+            "key must be a setting (of `pyproject.toml`, the table `[tool.ostler]` is read). Anything else is Python: "
+            "its names that are settings are taken, the others are its own business. It is read again at each reload. "
+            "When two default files are present the server does not guess: it refuses to start and names them."
         ),
     ),
     Setting(

@@ -9,6 +9,8 @@ import inspect
 from collections.abc import Callable
 
 from ostler.config.parse import BadValue
+from ostler.config.sections.dirty import NOTE as DIRTY
+from ostler.config.sections.shapes import LATER, OFF_TEXT, later
 from ostler.config.setting import ReloadEffect, Section, Setting
 from ostler.config.usercode import describe_exception
 
@@ -121,6 +123,12 @@ SETTINGS = (
     _entry("child_exit", read_hook("server", "worker"), "`(server, worker)`: in the master, a worker died."),
     _entry("worker_exit", read_hook("server", "worker"), "`(server, worker)`: in the worker, before it exits."),
     _entry(
+        "pre_exec",
+        read_hook("server"),
+        "`(server)`: at USR2, in the process that is about to become the new master.",
+        _MASTER,
+    ),
+    _entry(
         "nworkers_changed",
         read_hook("server", "new_value", "old_value"),
         "`(server, new_value, old_value)`: in the master, when the number of workers to run has changed; the old "
@@ -128,4 +136,9 @@ SETTINGS = (
         _MASTER,
     ),
     _entry("on_exit", read_hook("server"), "`(server)`: in the master, last of all.", _MASTER),
+    later("ssl_context", Section.HOOKS, f"TLS is {LATER}", read=OFF_TEXT),
+    later("on_dirty_starting", Section.HOOKS, DIRTY, read=OFF_TEXT),
+    later("dirty_post_fork", Section.HOOKS, DIRTY, read=OFF_TEXT),
+    later("dirty_worker_init", Section.HOOKS, DIRTY, read=OFF_TEXT),
+    later("dirty_worker_exit", Section.HOOKS, DIRTY, read=OFF_TEXT),
 )

@@ -2,11 +2,28 @@
 
 import inspect
 
-from ostler.config.parse import BadValue, read_integer
-from ostler.config.setting import ReloadEffect, Section, Setting
+from ostler.config.machine import AUTO
+from ostler.config.parse import BadValue, read_choice, read_integer
+from ostler.config.setting import ReloadEffect, Section, Setting, Support, Takes
 
+_PARSERS = ("auto", "fast", "python")
+_read_parser = read_choice(*_PARSERS)
+_read_count = read_integer(1)
 _AVAILABLE = "sync or gthread"
+_BY_PATH = {
+    "gunicorn.workers.sync.SyncWorker": "sync",
+    "gunicorn.workers.gthread.ThreadWorker": "gthread",
+    "egg:gunicorn#sync": "sync",
+    "egg:gunicorn#gthread": "gthread",
+}
 _LATER = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado", "asgi"})
+
+
+def read_workers(raw: object) -> int | str:
+    """A positive integer, or AUTO, which becomes a number when the settings are put together (draft.py)."""
+    if isinstance(raw, str) and raw.strip().lower() == AUTO:
+        return AUTO
+    return _read_count(raw)
 
 
 def read_worker_class(raw: object) -> str:
@@ -16,7 +33,7 @@ def read_worker_class(raw: object) -> str:
         raise BadValue(_AVAILABLE, name, "worker classes of your own are not built yet in this version of Ostler")
     if not isinstance(raw, str):
         raise BadValue(_AVAILABLE, raw)
-    name = raw.strip()
+    name = _BY_PATH.get(raw.strip(), raw.strip())
     if name in ("sync", "gthread"):
         return name
     if name in _LATER:
@@ -26,17 +43,32 @@ def read_worker_class(raw: object) -> str:
     raise BadValue(_AVAILABLE, name)
 
 
+def read_parser(raw: object) -> str:
+    """One of Gunicorn's parsers; None is `auto`."""
+    return "auto" if raw is None else _read_parser(raw)
+
+
 SETTINGS = (
     Setting(
         name="workers",
         section=Section.WORKERS,
         flags=("-w", "--workers"),
         metavar="INT",
-        read=read_integer(1),
+        takes=Takes.INTEGER_OR_TEXT,
+        least=1,
+        read=read_workers,
         default=1,
         env="WEB_CONCURRENCY",
         reload=ReloadEffect.WORKERS,
-        doc="The number of worker processes. Two to four per CPU core serve most applications well.",
+        support=Support.DIFFERS,
+        note="0 is an error: nobody would answer; `auto` is a value of Ostler's own",
+        doc=(
+            "The number of worker processes, or `auto`. Two to four per CPU core serve most applications well. `auto` "
+            "is two for each CPU that this process may use and one more: it heeds the CPU affinity and the quotas of "
+            "cgroups (version 1 or 2), so that a container does not count the cores of its host. A memory limit of "
+            "cgroups allows one worker for each 64 MiB of it, but always one. The number is found when the "
+            "configuration is read, anew at each reload; `--print-config` shows it and what it was made of."
+        ),
     ),
     Setting(
         name="worker_class",
@@ -46,6 +78,8 @@ SETTINGS = (
         read=read_worker_class,
         default="sync",
         reload=ReloadEffect.WORKERS,
+        support=Support.DIFFERS,
+        note="`sync` and `gthread`, also by Gunicorn's paths; other kinds and classes of your own are not built yet",
         doc=(
             "The worker kind: `sync` (one request at a time, on the main thread) or `gthread` (a pool of `threads`). "
             "`sync` with more than one thread becomes `gthread`."
@@ -56,9 +90,13 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--threads",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=1,
         read=read_integer(1),
         default=1,
         reload=ReloadEffect.WORKERS,
+        support=Support.DIFFERS,
+        note="0 is an error, as it is in effect in Gunicorn",
         doc="Threads of each worker that run the application. More than one means `gthread`.",
     ),
     Setting(
@@ -66,9 +104,13 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--worker-connections",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=1,
         read=read_integer(1),
         default=1000,
         reload=ReloadEffect.WORKERS,
+        support=Support.DIFFERS,
+        note="it limits `sync` workers too, and 0 is an error",
         doc=(
             "The most client connections that one worker holds, `sync` included. When it is reached the connection "
             "that has been idle longest is closed."
@@ -79,6 +121,8 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--max-requests",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
         read=read_integer(),
         default=0,
         reload=ReloadEffect.WORKERS,
@@ -89,6 +133,8 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--max-requests-jitter",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
         read=read_integer(),
         default=0,
         reload=ReloadEffect.WORKERS,
@@ -99,6 +145,8 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("-t", "--timeout"),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
         read=read_integer(),
         default=30,
         reload=ReloadEffect.WORKERS,
@@ -112,6 +160,8 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--graceful-timeout",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
         read=read_integer(),
         default=30,
         reload=ReloadEffect.WORKERS,
@@ -125,6 +175,8 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--boot-timeout",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
         read=read_integer(),
         default=300,
         reload=ReloadEffect.WORKERS,
@@ -136,13 +188,30 @@ SETTINGS = (
         section=Section.WORKERS,
         flags=("--keep-alive",),
         metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
         read=read_integer(),
         default=75,
         reload=ReloadEffect.WORKERS,
+        support=Support.DIFFERS,
+        note="the default is 75 instead of 2, and `sync` workers honour it: a server that closes first makes 502s",
         doc=(
             "Seconds that an idle client connection is kept open for its next request. Gunicorn's default is 2; here "
             "an idle connection costs only memory, and a server that closes before its proxy does is what causes "
             "the proxy's 502 answers. A value that you set is honoured, `sync` workers included."
         ),
+    ),
+    Setting(
+        name="http_parser",
+        section=Section.WORKERS,
+        flags=("--http-parser",),
+        metavar="NAME",
+        read=read_parser,
+        choices=_PARSERS,
+        default="auto",
+        reload=ReloadEffect.WORKERS,
+        support=Support.UNUSED,
+        note="there is one parser, which needs no package",
+        doc="Without meaning here: there is one parser. Accepted with one info line.",
     ),
 )

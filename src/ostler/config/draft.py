@@ -1,0 +1,136 @@
+"""Values that are read, on their way to `Settings`: paths made absolute, the checks that need more than one value.
+
+Relative paths start at `chdir`, because that is where Gunicorn is when it opens them; the exceptions are `paste` and
+the configuration file, which it opens before. Only what would fail for certain is an error here: whether a file can be
+written, a socket bound or a user changed to is found out by doing it.
+"""
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ostler.config.address import Address, StatsdAddress, SyslogAddress, TcpAddress, UnixAddress
+from ostler.config.machine import AUTO, capacity
+from ostler.config.origins import DEFAULT_ORIGIN, origin_phrase
+from ostler.config.parse import quoted
+from ostler.config.sections import ENTRIES
+from ostler.config.setting import Support
+from ostler.errors import ConfigError
+
+_PATTERN_CHARACTERS = frozenset("*?[")
+_LOG_CONFIGURATIONS = ("logconfig_dict", "logconfig_json", "logconfig")  # the first that is set wins, as in Gunicorn
+
+
+class Draft:
+    """`values` has all settings of the table; `notices` grows by what the operator should know."""
+
+    def __init__(self, values: Mapping[str, Any], origins: Mapping[str, str], notices: Sequence[str]) -> None:
+        self.values = dict(values)
+        self.origins = dict(origins)
+        self.notices = list(notices)
+
+    def finish(self, directory: str) -> None:
+        """Put everything in its final form. `directory` is where the server was started. Raises ConfigError."""
+        self._choose_application(directory)
+        base = self._enter(directory)
+        self._place_paths(base)
+        self.values["bind"] = self._addresses(base)
+        self._choose_worker()
+        self._choose_log_configuration()
+        self._check_files()
+        self._tell_what_has_no_effect()
+
+    def _choose_application(self, directory: str) -> None:
+        paste, app = self.values["paste"], self.values["wsgi_app"]
+        if paste is None:
+            if not app:
+                raise ConfigError("no application given; expected MODULE[:ATTRIBUTE], e.g. ostler myapp:app")
+            return
+        self.values["paste"] = paste = _under(directory, paste)
+        if not os.path.isfile(paste.partition("#")[0]):
+            raise self._error("paste", "a PasteDeploy file", paste.partition("#")[0])
+        if app:
+            self.notices.append(f"wsgi_app: {quoted(app)} is not used, because paste names the application")
+
+    def _enter(self, directory: str) -> str:
+        # normpath, not realpath: a symbolic link ("current" of a deployment) must be followed anew at each reload.
+        path = _under(directory, self.values["chdir"])
+        if not os.path.isdir(path):
+            raise self._error("chdir", "a directory", path)
+        if not os.access(path, os.X_OK):
+            raise ConfigError(f'chdir: cannot enter "{path}": permission denied (from {self._origin("chdir")})')
+        self.values["chdir"] = path
+        return path
+
+    def _place_paths(self, base: str) -> None:
+        for name in ("accesslog", "errorlog", "pidfile", "tmp_upload_dir", "logconfig", "logconfig_json"):
+            if self.values[name] not in (None, "-"):
+                self.values[name] = _under(base, self.values[name])
+        for name in ("pythonpath", "reload_extra_files"):
+            self.values[name] = tuple(_under(base, path) for path in self.values[name])
+        for name in ("syslog_addr", "statsd_host"):
+            address: SyslogAddress | StatsdAddress | None = self.values[name]
+            if address is not None and address.path:
+                self.values[name] = replace(address, path=_under(base, address.path))
+
+    def _addresses(self, base: str) -> tuple[Address, ...]:
+        found: list[Address] = []
+        for address in self.values["bind"]:
+            named = isinstance(address, UnixAddress) and not address.abstract
+            whole = replace(address, path=_under(base, address.path)) if named else address
+            ephemeral = isinstance(whole, TcpAddress) and whole.port == 0
+            if whole in found and not ephemeral:
+                raise ConfigError(f"bind: {whole} is given twice (from {self._origin('bind')})")
+            found.append(whole)
+        return tuple(found)
+
+    def _choose_worker(self) -> None:
+        if self.values["workers"] == AUTO:
+            found = capacity()
+            self.values["workers"] = found.workers
+            self.origins["workers"] = f"{self.origins.get('workers', DEFAULT_ORIGIN)}: {AUTO}, {found}"
+        if self.values["worker_class"] == "sync" and self.values["threads"] > 1:
+            self.values["worker_class"] = "gthread"
+            self.origins["worker_class"] = "threads > 1"
+
+    def _choose_log_configuration(self) -> None:
+        given = [name for name in _LOG_CONFIGURATIONS if self.values[name]]
+        for name in given[1:]:
+            self.notices.append(f"{name}: is not used, because {given[0]} is set; remove one of them")
+        if given and given[0] != "logconfig_dict" and not os.path.isfile(self.values[given[0]]):
+            raise self._error(given[0], "a file with a logging configuration", self.values[given[0]])
+
+    def _check_files(self) -> None:
+        for path in self.values["reload_extra_files"]:
+            if not (_PATTERN_CHARACTERS & set(path) or os.path.exists(path)):
+                raise self._error("reload_extra_files", "files that exist, or patterns", path)
+        upload = self.values["tmp_upload_dir"]
+        if upload is not None:
+            if not os.path.isdir(upload):
+                raise self._error("tmp_upload_dir", "a directory", upload)
+            if not os.access(upload, os.W_OK | os.X_OK):
+                origin = self._origin("tmp_upload_dir")
+                raise ConfigError(f'tmp_upload_dir: cannot write in "{upload}": permission denied (from {origin})')
+
+    def _tell_what_has_no_effect(self) -> None:
+        for entry in ENTRIES:
+            if entry.support is Support.UNUSED and entry.name in self.origins:
+                self.notices.append(f"{entry.name}: has no effect: {entry.note} (from {self._origin(entry.name)})")
+        if "proc_name" in self.origins and importlib.util.find_spec("setproctitle") is None:
+            self.notices.append(
+                "proc_name: has no effect: the package setproctitle is not installed; pip install ostler[setproctitle] "
+                f"(from {self._origin('proc_name')})"
+            )
+
+    def _error(self, name: str, expected: str, path: str) -> ConfigError:
+        found = "a directory" if os.path.isdir(path) else "a file" if os.path.exists(path) else "nothing there"
+        return ConfigError(f'{name}: expected {expected}, got "{path}": {found} (from {self._origin(name)})')
+
+    def _origin(self, name: str) -> str:
+        return origin_phrase(self.origins.get(name, DEFAULT_ORIGIN))
+
+
+def _under(base: str, path: str) -> str:
+    return os.path.normpath(os.path.join(base, path))

@@ -1,0 +1,170 @@
+"""What this process may use of the machine, and how many workers that makes: `workers = "auto"` (failures L6).
+
+The number of cores is the host's; a container's share of them is in its cgroup. What counts is the least of the CPUs
+of the affinity mask and of the quotas of our cgroup and of all above it (version 2: cpu.max; version 1:
+cpu.cfs_quota_us), and for memory the least limit likewise (memory.max; memory.limit_in_bytes). sched(7), cgroups(7),
+the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, proc_pid_mountinfo(5).
+
+Rules for editing: only files below `root` are read, so that tests can build their own. A file that is missing or says
+something unknown means no limit: this is a guess about a good number, and no reason not to start.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+AUTO: Final = "auto"
+"""The raw value of `workers`, and the read one until draft.py puts the number in its place."""
+
+WORKER_BYTES: Final = 64 * 1024 * 1024
+"""The memory that a worker is taken to need at least."""
+
+_MEBIBYTE: Final = 1024 * 1024
+_NO_LIMIT_BYTES: Final = 1 << 60  # version 1 says "none" by the greatest multiple of a page
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+# Where the mounts usually are, for a /proc without mountinfo.
+_USUAL: Final = {
+    "": ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"),
+    "cpu": ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"),
+    "memory": ("/sys/fs/cgroup/memory",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """cpus: how many CPUs' time there is, 0.5 for half of one. memory_bytes: the limit; None when there is none."""
+
+    cpus: float
+    memory_bytes: int | None
+
+    @property
+    def workers(self) -> int:
+        """Two for each CPU and one more, as far as memory goes; one at least."""
+        wanted = 2 * math.ceil(self.cpus) + 1
+        if self.memory_bytes is not None:
+            wanted = min(wanted, self.memory_bytes // WORKER_BYTES)
+        return max(1, wanted)
+
+    def __str__(self) -> str:
+        """For `--print-config`: `2 CPUs`, `0.5 CPUs, 256 MiB`."""
+        cpus = f"{self.cpus:.2f}".rstrip("0").rstrip(".") + (" CPU" if self.cpus == 1 else " CPUs")
+        return cpus if self.memory_bytes is None else f"{cpus}, {self.memory_bytes // _MEBIBYTE} MiB"
+
+
+def capacity(root: str = "/", cores: int | None = None) -> Capacity:
+    """Of this process. root: the directory in which /proc and /sys are. cores: those of the affinity mask."""
+    groups = _Groups(Path(root))
+    cpus = [float(_usable_cores() if cores is None else cores), *groups.cpu_quotas()]
+    return Capacity(min(cpus), min(groups.memory_limits(), default=None))
+
+
+def _usable_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # not Linux
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """A mounted hierarchy of cgroups: `top` is the cgroup that is seen at `point`."""
+
+    top: str
+    point: str
+
+
+class _Groups:
+    """Our cgroups, from our own one up to the highest that can be seen. "" stands for version 2, which is one tree."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._own = dict(self._memberships())
+        self._mounts = self._mounted()
+
+    def cpu_quotas(self) -> Iterator[float]:
+        """In CPUs."""
+        for group in self._upwards(""):
+            match _text(group / "cpu.max").split():
+                case [quota, period]:
+                    yield from _quota(quota, period)
+        for group in self._upwards("cpu"):
+            yield from _quota(_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us"))
+
+    def memory_limits(self) -> Iterator[int]:
+        """In bytes."""
+        for controller, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
+            for group in self._upwards(controller):
+                limit = _number(_text(group / name))
+                if limit is not None and limit < _NO_LIMIT_BYTES:
+                    yield limit
+
+    def _upwards(self, controller: str) -> Iterator[Path]:
+        for mount in self._mounts.get(controller) or [_Mount("/", point) for point in _USUAL[controller]]:
+            below = _below(self._own.get(controller, "/"), mount.top)
+            yield self._place(mount.point, below)
+            yield from (self._place(mount.point, parent) for parent in below.parents)
+
+    def _place(self, point: str, group: PurePosixPath) -> Path:
+        return self._root / point.lstrip("/") / group
+
+    def _memberships(self) -> Iterator[tuple[str, str]]:
+        """(controller, path) of the lines of /proc/self/cgroup: `4:cpu,cpuacct:/shop`, in version 2 `0::/shop`."""
+        for line in _text(self._root / "proc/self/cgroup").splitlines():
+            match line.split(":", 2):
+                case [_, controllers, path]:
+                    yield from ((controller, path) for controller in controllers.split(","))
+
+    def _mounted(self) -> dict[str, list[_Mount]]:
+        """By controller, in the order of /proc/self/mountinfo."""
+        found: dict[str, list[_Mount]] = {}
+        for line in _text(self._root / "proc/self/mountinfo").splitlines():
+            place, _, kind = line.partition(" - ")
+            match place.split(), kind.split():
+                case [_, _, _, top, point, *_], ["cgroup2", *_]:
+                    found.setdefault("", []).append(_Mount(_unescaped(top), _unescaped(point)))
+                case [_, _, _, top, point, *_], ["cgroup", _, options]:
+                    for controller in {"cpu", "memory"} & set(options.split(",")):
+                        found.setdefault(controller, []).append(_Mount(_unescaped(top), _unescaped(point)))
+        return found
+
+
+def _below(own: str, top: str) -> PurePosixPath:
+    """Where our cgroup is below a mount that shows `top`; the mount itself when it does not show ours.
+
+    A container sees its own cgroup at the mount, while the path may still be the host's, or lead out by "..".
+    """
+    path = PurePosixPath(own)
+    if path.is_relative_to(top) and ".." not in path.parts:
+        return path.relative_to(top)
+    return PurePosixPath()
+
+
+def _quota(quota: str, period: str) -> Iterator[float]:
+    """In CPUs, from microseconds in each period of so many; none from "max" and -1."""
+    used_us, period_us = _number(quota), _number(period)
+    if used_us is not None and period_us is not None and used_us > 0 and period_us > 0:
+        yield used_us / period_us
+
+
+def _number(text: str) -> int | None:
+    """None for "max", and for what is no number."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def _unescaped(path: str) -> str:
+    """proc_pid_mountinfo(5): blanks and backslashes are octal."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), path)

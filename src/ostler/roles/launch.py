@@ -1,0 +1,196 @@
+"""From settings to a running master: daemon, logs, pid file, hooks and sockets, in the order of Gunicorn's.
+
+    daemon -> logs -> pid file and title -> on_starting -> sockets (a former master's, systemd's, new ones) -> the loop
+
+Rules for editing: whatever fails here is an OstlerError that says the cure; a daemon's command hears of it too.
+"""
+
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ostler import __version__
+from ostler.app.loader import loaded_before
+from ostler.config.settings import Settings
+from ostler.drivers.transfer import TransferSockets
+from ostler.errors import ConfigError, OstlerError, reason_of
+from ostler.logline import escape, fields
+from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks
+from ostler.observe.logs import Logs
+from ostler.process import inherited, systemd
+from ostler.process.daemon import Readiness, daemonize
+from ostler.process.listeners import AddressInUse, Listener, backlog_limit
+from ostler.process.passing import activate, take_over
+from ostler.process.reexec import HandOver, StartContext, handed_over
+from ostler.process.signals import MASTER_SIGNALS, SignalEdge, unblock_all
+from ostler.process.slots import SlotListeners
+from ostler.roles.generation import Maker, bind_options
+from ostler.roles.master import Master, Parts
+from ostler.roles.perform import Shared
+from ostler.roles.presence import Presence
+from ostler.roles.surroundings import EnvironmentOverlay
+
+_BIND_TRIES: Final = 5
+_BIND_PAUSE_S: Final = 1.0
+_SHOWN_MODULES: Final = 10
+_LOGS_S: Final = 0.5
+
+_Poll = select.poll
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the command line hands over. load_settings reads the configuration again, with the same arguments.
+
+    environ: the environment as it was when the process started.
+    """
+
+    load_settings: Callable[[], Settings]
+    settings: Settings
+    hook_arguments: HookArguments
+    context: StartContext
+    environ: Mapping[str, str]
+
+
+def run_master(launch: Launch) -> int:
+    """Serve until told to stop; returns the exit status.
+
+    Raises OstlerError when nothing was started: a log that cannot be opened, a pid file of a running server, an
+    on_starting hook that raises, an address that cannot be bound.
+    """
+    settings = launch.settings
+    hand_over = handed_over(os.environ, os.getppid())
+    activated = systemd.listen_fds(os.environ, os.getpid())  # before the pid changes
+    readiness = Readiness.of_nobody()
+    if settings.daemon and hand_over is None:
+        readiness = _daemonized(settings)
+    try:
+        return _Launcher(launch, hand_over, activated, readiness).run()
+    except OstlerError as error:
+        if readiness.failed(error.exit_status, f"Error: {error}\n"):
+            return error.exit_status  # the command that was typed says it
+        raise
+
+
+def _daemonized(settings: Settings) -> Readiness:
+    try:
+        return daemonize(settings.enable_stdio_inheritance)
+    except OSError as error:
+        raise ConfigError(f"daemon: cannot fork: {reason_of(error)}") from error
+
+
+class _Launcher:
+    def __init__(
+        self, launch: Launch, hand_over: HandOver | None, activated: Sequence[systemd.Activated], readiness: Readiness
+    ) -> None:
+        self.launch = launch
+        self.settings = launch.settings
+        self.hand_over = hand_over
+        self.activated = activated
+        self.readiness = readiness
+        self.overlay = EnvironmentOverlay(os.environ)
+        self.shared: Shared | None = None
+
+    def run(self) -> int:
+        launch, settings = self.launch, self.settings
+        self.overlay.apply(settings.raw_env)
+        maker = Maker(launch.hook_arguments, self.overlay, self._leave_to_master)
+        journal = maker.journal(settings)
+        logs = journal.logs
+        logs.error.info(fields("ostler starting", version=__version__, pid=os.getpid()))
+        self._give_notice(logs)
+        facts = MasterFacts(os.getpid(), settings, settings.workers, (), journal.log)
+        if self.hand_over is not None:
+            facts.old_master_pid = self.hand_over.parent_pid
+        presence = Presence(settings, self.hand_over is not None, lambda: logs.error)
+        presence.appear()
+        try:
+            hooks = MasterHooks(facts, launch.hook_arguments, logs.error)
+            hooks.on_starting()
+            edge = SignalEdge(MASTER_SIGNALS)
+            unblock_all()  # whoever started us may have had signals blocked
+            try:
+                listeners = self._listen(logs, edge)
+                self.shared = Shared(TransferSockets.create(), launch.hook_arguments, facts, hooks)
+                parts = Parts(
+                    load_settings=launch.load_settings,
+                    shared=self.shared,
+                    first=maker.first(settings, listeners, journal),
+                    maker=maker,
+                    edge=edge,
+                    presence=presence,
+                    readiness=self.readiness,
+                    context=launch.context,
+                    environ=launch.environ,
+                    hand_over=self.hand_over,
+                )
+                return Master(parts).run()
+            finally:
+                edge.close()
+        finally:
+            presence.vanish()
+            journal.close(_LOGS_S)
+
+    def _leave_to_master(self) -> None:
+        """In a child that needs nothing of the master's."""
+        if self.shared is not None:
+            self.shared.leave_all()
+
+    def _give_notice(self, logs: Logs) -> None:
+        for notice in self.settings.notices:
+            logs.error.warning("%s", escape(notice))
+        if self.settings.daemon and "NOTIFY_SOCKET" in os.environ:
+            logs.error.warning("daemon: leave it off under systemd with Type=notify, which would wait for the command")
+        stale = loaded_before(self.settings)
+        if stale:
+            text = "the configuration imports modules of the application; HUP does not load these anew, USR2 does"
+            logs.error.warning(fields(text, modules=",".join(stale[:_SHOWN_MODULES])))
+        meant = systemd.meant_for_another(os.environ, os.getpid())
+        if meant is not None:
+            text = "systemd passed sockets to another process, and they are not used; let it start ostler directly"
+            logs.error.warning(fields(text, listen_pid=meant))
+        limit = backlog_limit()
+        if limit is not None and self.settings.backlog > limit and self.settings.origin("backlog") != "default":
+            text = "backlog is above the kernel's limit, which counts; raise net.core.somaxconn or lower backlog"
+            logs.error.warning(fields(text, backlog=self.settings.backlog, somaxconn=limit))
+
+    def _listen(self, logs: Logs, edge: SignalEdge) -> SlotListeners:
+        """On what we were given and what is to be opened; what nobody asks for is closed."""
+        settings = self.settings
+        origins = inherited.handed_on(os.environ)
+        given, unused = activate(self.activated, settings.bind, settings.backlog)
+        if unused:
+            text = "sockets of systemd that no bind entry asks for are closed"
+            logs.error.warning(fields(text, names=",".join(unused)))
+        if given:
+            names = ",".join(f"{each.origin.name}={each.name}" for each in given if each.origin is not None)
+            logs.error.info(fields("sockets of systemd are used", sockets=names))
+        if self.hand_over is not None:
+            given += take_over(self.hand_over.fds, origins, settings.backlog)
+        listeners = self._open(given, logs, edge)
+        for listener in listeners.unused:
+            listener.close()
+        for listener in listeners.fronts():
+            if listener.crowded:
+                text = "another server listens on the same port, and gets a part of the clients"
+                logs.error.warning(fields(text, address=listener.name))
+        return listeners
+
+    def _open(self, given: list[Listener], logs: Logs, edge: SignalEdge) -> SlotListeners:
+        """Give a former server some seconds to leave the address. A signal ends the waiting."""
+        settings = self.settings
+        attempt = 1
+        while True:
+            try:
+                return SlotListeners.open(
+                    given, settings.bind, settings.backlog, bind_options(settings), settings.workers
+                )
+            except AddressInUse as error:
+                logs.error.error("%s attempt=%d of=%d", escape(str(error)), attempt, _BIND_TRIES)
+                poller = _Poll()
+                poller.register(edge.fileno(), select.POLLIN)
+                if attempt == _BIND_TRIES or poller.poll(_BIND_PAUSE_S * 1000):
+                    raise
+                attempt += 1

@@ -1,0 +1,67 @@
+"""What the master says of a worker that hangs or died: what it was serving, and the stacks that it left.
+
+Rules for editing: text only; nothing here decides or signals.
+"""
+
+import logging
+import threading
+from time import monotonic as _monotonic
+from typing import Final, Protocol
+
+from ostler.logline import escape, fields
+from ostler.observe.hooks import WorkerFacts
+from ostler.process.channel import Channel
+
+_SHOWN_REQUESTS: Final = 10
+
+
+class Reported(Protocol):
+    """A worker process as the master keeps it."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def channel(self) -> Channel: ...
+    @property
+    def facts(self) -> WorkerFacts: ...
+
+
+def serving(child: Reported) -> list[str]:
+    """What the child's page shows as being served, oldest first: `request="GET /" for_s=1.2`."""
+    now = _monotonic()
+    shown = [fields("", request=what, for_s=now - since).strip() for since, what in child.facts.page.in_flight()]
+    more = len(shown) - _SHOWN_REQUESTS
+    return [*shown[:_SHOWN_REQUESTS], f"more_requests={more}"] if more > 0 else shown
+
+
+def of_stacks(child: Reported, sentence: str) -> str:
+    """One record: the sentence, the requests, and the stacks that have arrived on the channel."""
+    stacks = child.channel.take_dump().rstrip() or "(no stack dump arrived)"
+    requests = serving(child)
+    return "\n".join([" ".join([escape(sentence), *requests[:1]]), *requests[1:], stacks])
+
+
+def tell_unexpected_text(log: logging.Logger, child: Reported) -> None:
+    """What a dying worker wrote beside its messages: faulthandler's words about a crash, for one."""
+    text = child.channel.take_dump().strip()
+    if text:
+        log.error("%s\n%s", fields("worker left a stack dump", pid=child.pid), text)
+
+
+class ThreadWarning:
+    """Warns once of threads in the master, which forks."""
+
+    def __init__(self) -> None:
+        self._given = False
+
+    def look(self, log: logging.Logger) -> None:
+        if self._given or threading.active_count() == 1:
+            return
+        self._given = True
+        names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        text = fields(
+            "threads run in the master; workers do not have them, and may find their locks held",
+            threads=names,
+            cure="start them in post_fork",
+        )
+        log.warning("%s", text)

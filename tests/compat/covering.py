@@ -1,0 +1,109 @@
+"""Which test covers which row of the surface.
+
+A test of this folder says so itself: `@covers("setting:daemon", "signal:WINCH:master")`, and `@covers_each(rows)` for
+one that is parametrized over rows. What a test elsewhere shows already is not shown twice: it stands in `ELSEWHERE`,
+by file and function, and test_surface.py checks that the function is there.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from tests.compat.rows import Row
+from tests.compat.surface import ROWS
+from tests.compat.surface_running import ATOMS
+
+Test = TypeVar("Test", bound=Callable[..., object])
+FOLDER: Final = Path(__file__).parent
+INTEGRATION: Final = "tests/integration"
+ACTS: Final = f"{INTEGRATION}/test_settings_act.py"
+
+_covered: dict[str, set[str]] = {}
+
+
+def covers(*keys: str) -> Callable[[Test], Test]:
+    """Mark a test as showing these rows; KeyError for a row that is not there."""
+
+    def mark(test: Test) -> Test:
+        for key in keys:
+            _covered.setdefault(ROWS[key].key, set()).add(f"{test.__module__}.{test.__name__}")
+        return test
+
+    return mark
+
+
+def covers_each(rows: Iterable[Row]) -> Callable[[Test], Test]:
+    """The same for a test that is parametrized over rows."""
+    return covers(*(row.key for row in rows))
+
+
+def covered_here() -> dict[str, set[str]]:
+    """Key of a row -> the tests of this folder that show it."""
+    for path in sorted(FOLDER.glob("test_*.py")):
+        importlib.import_module(f"tests.compat.{path.stem}")
+    return _covered
+
+
+def files_of(key: str) -> list[str]:
+    """The files of the tests that show a row, from the root of the repository."""
+    here = {name.split(".")[-2] for name in covered_here().get(key, ())}
+    elsewhere = [ELSEWHERE[key].partition("::")[0]] if key in ELSEWHERE else []
+    return sorted([*(f"tests/compat/{name}.py" for name in here), *elsewhere])
+
+
+def _acts(*names: str) -> dict[str, str]:
+    """Settings that have a case of their own name in test_settings_act.py."""
+    return {f"setting:{name}": f"{ACTS}::{name}" for name in names}
+
+
+ELSEWHERE: Final[dict[str, str]] = {
+    **_acts("config", "wsgi_app", "bind", "backlog", "workers", "worker_class", "threads", "worker_connections"),
+    **_acts("max_requests", "max_requests_jitter", "timeout", "graceful_timeout", "boot_timeout", "keepalive"),
+    **_acts("chdir", "pythonpath", "secure_scheme_headers", "forwarded_allow_ips", "forwarder_headers", "header_map"),
+    **_acts("request_buffering", "limit_request_line", "limit_request_fields", "limit_request_field_size"),
+    **_acts("accesslog", "access_log_format", "errorlog", "loglevel", "capture_output", "reload"),
+    **_acts("check_config", "print_config"),
+    "environ:wsgi.early_hints": f"{INTEGRATION}/test_http.py::test_early_hints_come_before_the_response",
+    "environ:wsgi.file_wrapper": f"{INTEGRATION}/test_http.py::test_file_wrapper_sends_the_whole_file",
+    "signal:TERM:master": f"{INTEGRATION}/test_stop.py::test_int_hurries_a_graceful_stop",
+    "signal:INT:master": f"{INTEGRATION}/test_stop.py::test_int_and_quit_stop_at_once",
+    "signal:QUIT:master": f"{INTEGRATION}/test_stop.py::test_int_and_quit_stop_at_once",
+    "signal:HUP:master": f"{INTEGRATION}/test_reload.py::test_reload_can_change_the_number_of_workers",
+    "signal:TTIN:master": f"{INTEGRATION}/test_workers.py::test_ttin_and_ttou_change_the_number_of_workers",
+    "signal:TTOU:master": f"{INTEGRATION}/test_workers.py::test_ttin_and_ttou_change_the_number_of_workers",
+    "signal:USR1:master": f"{INTEGRATION}/test_logs.py::test_usr1_reopens_both_logs_in_every_process",
+    "signal:CHLD:master": f"{INTEGRATION}/test_workers.py::test_killed_worker_is_replaced_while_its_sibling_serves",
+    "signal:TERM:worker": f"{INTEGRATION}/test_workers.py::test_term_to_one_worker_replaces_it_without_a_lost_request",
+    "signal:INT:worker": (
+        f"{INTEGRATION}/test_signals.py::test_int_and_quit_to_a_worker_run_its_hook_and_it_is_replaced"
+    ),
+    "signal:QUIT:worker": (
+        f"{INTEGRATION}/test_signals.py::test_int_and_quit_to_a_worker_run_its_hook_and_it_is_replaced"
+    ),
+    "signal:USR1:worker": f"{INTEGRATION}/test_logs.py::test_usr1_reopens_both_logs_in_every_process",
+    "signal:ABRT:worker": f"{INTEGRATION}/test_signals.py::test_abrt_to_a_worker_runs_its_hook_and_it_exits_with_1",
+    **{
+        f"signal:{name}:worker": (
+            f"{INTEGRATION}/test_workers.py::test_signals_for_the_master_change_nothing_in_workers"
+        )
+        for name in ("HUP", "USR2", "WINCH")
+    },
+    "command:--version": f"{INTEGRATION}/test_command_line.py::test_version_and_help_are_printed",
+    "command:--help": f"{INTEGRATION}/test_command_line.py::test_version_and_help_are_printed",
+    "command:python -m gunicorn": f"{INTEGRATION}/test_http.py::test_environ_says_what_was_asked",
+    "exit:0 stop": f"{INTEGRATION}/test_stop.py::test_int_and_quit_stop_at_once",
+    "exit:0 check": (
+        f"{INTEGRATION}/test_command_line.py::test_check_config_accepts_and_print_config_tells_where_values_came_from"
+    ),
+    "exit:1 settings": f"{INTEGRATION}/test_command_line.py::test_wrong_settings_are_one_clear_line",
+    "exit:1 no application": f"{INTEGRATION}/test_command_line.py::test_no_application_is_a_clear_error",
+    "exit:1 bind": f"{INTEGRATION}/test_command_line.py::test_taken_port_is_one_clear_line",
+    "exit:3 boot": f"{INTEGRATION}/test_command_line.py::test_missing_or_broken_application_ends_the_server",
+    "exit:4 application": f"{INTEGRATION}/test_command_line.py::test_missing_or_broken_application_ends_the_server",
+    **{
+        atom.key: f"{INTEGRATION}/test_logs.py::test_each_atom_of_the_access_log_says_what_was_served"
+        for atom in ATOMS
+        if atom.name != "record.args"
+    },
+}

@@ -1,0 +1,12 @@
+bind = "0.0.0.0:8000"
+workers = 3
+worker_class = "gevent"
+worker_connections = 1000
+timeout = 30
+keepalive = 2
+max_requests = 1000
+max_requests_jitter = 100
+loglevel = "info"
+accesslog = "-"
+errorlog = "-"
+preload_app = False

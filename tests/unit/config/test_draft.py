@@ -1,0 +1,190 @@
+"""Paths and checks that need more than one value; through `resolve`, which is all that others see of a draft."""
+
+import importlib
+import os
+import sys
+
+import pytest
+
+from ostler.config.address import FdAddress, StatsdAddress, SyslogAddress, TcpAddress, UnixAddress
+from ostler.config.settings import resolve
+from ostler.errors import ConfigError
+
+
+def finished(directory, **values):
+    return resolve({"wsgi_app": "app:application"} | values, dict.fromkeys(values, "a file"), str(directory))
+
+
+def failure(directory, **values):
+    with pytest.raises(ConfigError) as caught:
+        finished(directory, **values)
+    return str(caught.value)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A start directory with a directory `site` to change to."""
+    (tmp_path / "site").mkdir()
+    return tmp_path
+
+
+def test_relative_paths_start_at_chdir(site):
+    (site / "site" / "up").mkdir()
+    for name in ("log.ini", "watched"):
+        (site / "site" / name).touch()
+    settings = finished(
+        site,
+        chdir="site",
+        pythonpath=("lib", "/abs"),
+        accesslog="logs/access",
+        errorlog="../error",
+        pidfile="run.pid",
+        tmp_upload_dir="up",
+        logconfig="log.ini",
+        reload_extra_files=("watched", "templates/**/*.html"),
+        syslog_addr=SyslogAddress("unix", path="log.sock"),
+        statsd_host=StatsdAddress(path="statsd.sock"),
+        bind=(UnixAddress("app.sock"), TcpAddress("localhost", 80)),
+    )
+    base = f"{site}/site"
+    assert settings.chdir == base
+    assert settings.pythonpath == (f"{base}/lib", "/abs")
+    assert (settings.accesslog, settings.errorlog) == (f"{base}/logs/access", f"{site}/error")
+    assert settings.pidfile == f"{base}/run.pid"
+    assert settings.tmp_upload_dir == f"{base}/up"
+    assert settings.logconfig == f"{base}/log.ini"
+    assert settings.reload_extra_files == (f"{base}/watched", f"{base}/templates/**/*.html")
+    assert settings.syslog_addr.path == f"{base}/log.sock"
+    assert settings.statsd_host == StatsdAddress(path=f"{base}/statsd.sock")
+    assert settings.bind == (UnixAddress(f"{base}/app.sock"), TcpAddress("localhost", 80))
+
+
+def test_names_that_are_no_files_stay_as_they_are(site):
+    bind = (UnixAddress("name", abstract=True), FdAddress(3, ""), FdAddress(None, "web"))
+    settings = finished(site, chdir="site", accesslog="-", bind=bind)
+    assert (settings.accesslog, settings.errorlog, settings.pidfile) == ("-", "-", None)
+    assert settings.bind == bind
+
+
+def test_an_address_stands_once_unless_the_kernel_picks_its_port(site):
+    assert failure(site, bind=(UnixAddress("a"), UnixAddress(f"{site}/a"))) == (
+        f"bind: unix:{site}/a is given twice (from a file)"
+    )
+    assert len(finished(site, bind=(TcpAddress("::1", 0), TcpAddress("::1", 0))).bind) == 2
+
+
+def test_chdir_is_a_directory(site):
+    (site / "file").touch()
+    assert failure(site, chdir="no") == f'chdir: expected a directory, got "{site}/no": nothing there (from a file)'
+    assert failure(site, chdir="file") == f'chdir: expected a directory, got "{site}/file": a file (from a file)'
+
+
+def test_a_link_of_a_deployment_stays_a_link(site):
+    (site / "current").symlink_to("site")
+    assert finished(site, chdir="current").chdir == f"{site}/current"
+
+
+# Paste
+
+
+def test_paste_starts_where_the_server_was_started_and_names_the_processes(site):
+    (site / "app.ini").touch()
+    settings = finished(site, wsgi_app=None, paste="app.ini#main", chdir="site")
+    assert settings.paste == f"{site}/app.ini#main"
+    assert settings.wsgi_app == ""
+    assert settings.proc_name == f"{site}/app.ini"
+
+
+def test_paste_wins_over_an_application_and_says_so(site):
+    (site / "app.ini").touch()
+    assert finished(site, paste="app.ini").notices == (
+        'wsgi_app: "app:application" is not used, because paste names the application',
+    )
+
+
+def test_the_file_of_paste_exists(site):
+    assert failure(site, paste="app.ini") == (
+        f'paste: expected a PasteDeploy file, got "{site}/app.ini": nothing there (from a file)'
+    )
+
+
+# Names and users
+
+
+def test_processes_are_named_by_the_strongest_name(site):
+    assert finished(site).proc_name == "app:application"
+    assert finished(site, default_proc_name="framework").proc_name == "framework"
+    named = finished(site, default_proc_name="framework", proc_name="shop")
+    assert (named.proc_name, named.default_proc_name) == ("shop", "framework")
+
+
+def test_workers_run_as_the_user_of_the_server_unless_told_otherwise(site):
+    assert (finished(site).user, finished(site).group) == (os.geteuid(), os.getegid())
+    assert (finished(site, user=33, group=44).user, finished(site, user=33, group=44).group) == (33, 44)
+
+
+def test_a_sync_worker_with_threads_is_gthread(site):
+    settings = finished(site, threads=2)
+    assert settings.worker_class == "gthread"
+    assert settings.origin("worker_class") == "threads > 1"
+
+
+# Logging configurations
+
+
+def test_the_dict_wins_over_json_and_json_over_the_ini_file(site):
+    (site / "log.json").touch()
+    both = finished(site, logconfig_json="log.json", logconfig="missing.ini")
+    assert both.notices == ("logconfig: is not used, because logconfig_json is set; remove one of them",)
+    three = finished(site, logconfig_dict={"version": 1}, logconfig_json="missing.json", logconfig="missing.ini")
+    assert [notice.partition(":")[0] for notice in three.notices] == ["logconfig_json", "logconfig"]
+
+
+@pytest.mark.parametrize("name", ["logconfig", "logconfig_json"])
+def test_a_logging_configuration_that_is_used_exists(site, name):
+    assert failure(site, **{name: "missing"}) == (
+        f'{name}: expected a file with a logging configuration, got "{site}/missing": nothing there (from a file)'
+    )
+    assert "a directory" in failure(site, **{name: "site"})
+
+
+# Files and directories
+
+
+def test_a_watched_file_exists_and_a_pattern_need_not_match(site):
+    assert finished(site, reload_extra_files=("*.none",)).reload_extra_files == (f"{site}/*.none",)
+    assert failure(site, reload_extra_files=("none",)) == (
+        f'reload_extra_files: expected files that exist, or patterns, got "{site}/none": nothing there (from a file)'
+    )
+
+
+def test_the_directory_for_uploads_exists(site):
+    assert failure(site, tmp_upload_dir="none") == (
+        f'tmp_upload_dir: expected a directory, got "{site}/none": nothing there (from a file)'
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_the_directory_for_uploads_can_be_written(site):
+    (site / "site").chmod(0o500)
+    assert "tmp_upload_dir: cannot write in" in failure(site, tmp_upload_dir="site")
+
+
+# Settings without an effect
+
+
+def test_a_setting_without_an_effect_is_told(site):
+    (notice,) = finished(site, worker_tmp_dir="/dev/shm").notices
+    assert notice.startswith("worker_tmp_dir: has no effect: the heartbeat of a worker is in shared memory")
+    assert notice.endswith("(from a file)")
+    assert finished(site).notices == ()
+
+
+def test_a_name_without_setproctitle_is_told(site, monkeypatch):
+    monkeypatch.setattr("sys.path", [str(site)])
+    monkeypatch.delitem(sys.modules, "setproctitle", raising=False)
+    (notice,) = finished(site, proc_name="shop").notices
+    assert "pip install ostler[setproctitle]" in notice
+    (site / "setproctitle.py").touch()
+    importlib.invalidate_caches()
+    assert finished(site, proc_name="shop").notices == ()
