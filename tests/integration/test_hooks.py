@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -146,7 +149,6 @@ def test_a_new_master_is_told_before_it_is_one(serve: Callable[..., Server]) -> 
 
 
 GOES_ON = {
-    "when_ready(server)": signal.SIGTERM,
     "on_reload(server)": signal.SIGHUP,
     "pre_fork(server, worker)": signal.SIGTERM,
     "child_exit(server, worker)": signal.SIGTERM,
@@ -286,3 +288,12 @@ def test_a_module_of_gunicorns_that_is_not_built_is_named(make_server: Callable[
     server.start("contract:application")
     assert server.wait_exit() == 1
     assert "gunicorn.workers is not built yet in this version of Ostler" in server.log()
+
+
+def test_a_raising_when_ready_ends_the_start_and_leaves_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("def when_ready(server): 1/0\n")
+    command = [sys.executable, "-m", "ostler", "--bind", f"unix:{tmp_path}/s", "contract:application"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "hook failed, the server does not start hook=when_ready" in ended.stderr
+    assert not (tmp_path / "s").exists()

@@ -5,7 +5,7 @@ Facts in, calls out: the master and the workers describe themselves with the sma
 
 Rules for editing. Hooks are not observers: they have an order, and what they raise matters:
 
-    on_starting                      ConfigError: the server does not start
+    on_starting, when_ready          ConfigError: the server does not start
     pre_exec                         the new master is not started
     post_fork, post_worker_init      BootError: the worker fails to boot
     pre_request                      goes on to the caller, the request becomes a 500
@@ -144,15 +144,11 @@ class MasterHooks:
 
     def on_starting(self) -> None:
         """Raises ConfigError when the hook raises."""
-        if (hook := self._facts.settings.hooks.on_starting) is not None:
-            try:
-                hook(self._arguments.server())
-            except (Exception, SystemExit) as error:
-                log_failure(self._log, "hook failed, the server does not start", "on_starting", error)
-                raise ConfigError(_summary("on_starting", error)) from error
+        self._start_hook("on_starting", self._facts.settings.hooks.on_starting)
 
     def when_ready(self) -> None:
-        self._server_hook("when_ready", self._facts.settings.hooks.when_ready)
+        """Raises ConfigError when the hook raises."""
+        self._start_hook("when_ready", self._facts.settings.hooks.when_ready)
 
     def on_reload(self) -> None:
         self._server_hook("on_reload", self._facts.settings.hooks.on_reload)
@@ -181,6 +177,14 @@ class MasterHooks:
         """old: None the first time."""
         if (hook := self._facts.settings.hooks.nworkers_changed) is not None:
             call_logged(self._log, "nworkers_changed", hook, self._arguments.server(), new, old)
+
+    def _start_hook(self, name: str, hook: Callable[..., object] | None) -> None:
+        if hook is not None:
+            try:
+                hook(self._arguments.server())
+            except (Exception, SystemExit) as error:
+                log_failure(self._log, "hook failed, the server does not start", name, error)
+                raise ConfigError(_summary(name, error)) from error
 
     def _server_hook(self, name: str, hook: Callable[..., object] | None) -> None:
         if hook is not None:

@@ -108,9 +108,13 @@ class Listener:
         self.socket.close()
 
     def unlink(self) -> None:
-        """Remove the socket file if it is still ours. For the master; nothing happens for TCP and inherited ones."""
-        if not self.inherited and self._mark != NO_FILE and isinstance(self.address, UnixAddress):
-            socket_file.remove(self.address, self._mark)
+        """Remove the socket file if it is still ours. For the master, after `shutdown`; nothing happens for TCP.
+
+        A file that two masters share (USR2) goes when nobody listens any more: whoever ends last finds that.
+        """
+        if self.origin is None and self._mark != NO_FILE and isinstance(self.address, UnixAddress):
+            remove = socket_file.remove_if_dead if self.inherited else socket_file.remove
+            remove(self.address, self._mark)
             self._mark = NO_FILE
 
     def queued(self) -> int | None:

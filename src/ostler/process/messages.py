@@ -52,19 +52,22 @@ class Retire:
     """Master -> worker: siblings stay. Stop accepting, hand idle connections over, finish, exit.
 
     drain: which of its listeners (by position) nobody else stays on: what they have queued is accepted first.
+    ours: which of them no other server has, by now (USR2); only these may be shut down.
     """
 
     drain: tuple[int, ...] = ()
+    ours: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Master -> worker: nobody of ours stays on these listeners. Accept what is queued, shut them down, finish, exit.
 
-    keep_listeners: another master has them, or ours keeps them open, so they are only closed.
+    keep_listeners: another master has them, or ours keeps them open, so they are only closed. ours: as of Retire.
     """
 
     keep_listeners: bool = False
+    ours: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +109,21 @@ def decode(line: bytes) -> Message | None:
             return BootFailed(status, summary)
         case {"kind": "RetireRequest", "reason": "max_requests" | "reload" | "signal" as reason}:
             return RetireRequest(reason)
-        case {"kind": "Retire", "drain": [*drain]} if all(isinstance(index, int) for index in drain):
-            return Retire(tuple(drain))
+        case {"kind": "Retire", "drain": [*drain], "ours": [*ours]} if _are_numbers(drain + ours):
+            return Retire(tuple(drain), tuple(ours))
         case {"kind": "LogsRequest"}:
             return LogsRequest()
-        case {"kind": "Stop", "keep_listeners": bool(keep_listeners)}:
-            return Stop(keep_listeners)
+        case {"kind": "Stop", "keep_listeners": bool(keep_listeners), "ours": [*ours]} if _are_numbers(ours):
+            return Stop(keep_listeners, tuple(ours))
         case {"kind": "LogFiles", "names": [*names], "others": bool(others)} if all(
             isinstance(name, str) for name in names
         ):
             return LogFiles(tuple(names), others=others)
     return None
+
+
+def _are_numbers(values: list[object]) -> bool:
+    return all(isinstance(each, int) for each in values)
 
 
 class Parser:

@@ -79,6 +79,13 @@ def remove(address: UnixAddress, mark: Mark) -> None:
         _remove(address.path, mark)
 
 
+def remove_if_dead(address: UnixAddress, mark: Mark) -> None:
+    """The same, unless somebody still listens behind it. Our own copy of the socket is closed."""
+    with contextlib.suppress(OSError, BindError), _turn(address):
+        if mark_of(address.path) == mark:
+            _clear_stale(address)
+
+
 def mark_of(path: str) -> Mark:
     """What `remove` compares; NO_FILE when there is none."""
     try:

@@ -113,6 +113,7 @@ class _Launcher:
             unblock_all()  # whoever started us may have had signals blocked
             try:
                 listeners = self._listen(logs, edge)
+                left_over = self._close_unused(listeners)
                 self.shared = Shared(TransferSockets.create(), launch.hook_arguments, facts, hooks)
                 parts = Parts(
                     load_settings=launch.load_settings,
@@ -125,6 +126,7 @@ class _Launcher:
                     context=launch.context,
                     environ=launch.environ,
                     hand_over=self.hand_over,
+                    left_over=left_over,
                 )
                 return Master(parts).run()
             finally:
@@ -170,13 +172,19 @@ class _Launcher:
         if self.hand_over is not None:
             given += take_over(self.hand_over.fds, origins, settings.backlog)
         listeners = self._open(given, logs, edge)
-        for listener in listeners.unused:
-            listener.close()
         for listener in listeners.fronts():
             if listener.crowded:
                 text = "another server listens on the same port, and gets a part of the clients"
                 logs.error.warning(fields(text, address=listener.name))
         return listeners
+
+    def _close_unused(self, listeners: SlotListeners) -> tuple[Listener, ...]:
+        """Of what we were given. Those of the old master are returned: it listens on them until it is gone."""
+        left_over = tuple(each for each in listeners.unused if each.origin is None)
+        for listener in listeners.unused:
+            if listener not in left_over:
+                listener.close()
+        return left_over
 
     def _open(self, given: list[Listener], logs: Logs, edge: SignalEdge) -> SlotListeners:
         """Give a former server some seconds to leave the address. A signal ends the waiting."""

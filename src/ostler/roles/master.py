@@ -21,10 +21,12 @@ from time import monotonic as _monotonic
 from typing import Final
 
 from ostler.config.settings import Settings
+from ostler.errors import OstlerError
 from ostler.logline import fields
 from ostler.process.channel import BootFailed, LogsRequest, Message, Ready, RetireRequest
 from ostler.process.daemon import Readiness
 from ostler.process.fork import Death, reap
+from ostler.process.listeners import Listener
 from ostler.process.reexec import HandOver, StartContext
 from ostler.process.signals import SignalEdge, name_of
 from ostler.roles import reports
@@ -69,6 +71,8 @@ class Parts:
     context: StartContext
     environ: Mapping[str, str]
     hand_over: HandOver | None
+    left_over: tuple[Listener, ...]
+    """The old master's listeners that the settings do not have any more."""
 
 
 class Master:
@@ -84,7 +88,9 @@ class Master:
         self._performer = Performer(parts.shared, parts.first)
         self._performer.poller.register(parts.edge.fileno(), select.POLLIN)
         self._reloader = Reloader(parts.load_settings, parts.maker, self._performer, self._tell_of_reload)
-        self._succession = Succession(parts.context, parts.environ, self._performer, parts.presence, parts.hand_over)
+        self._succession = Succession(parts.context, parts.environ, self._performer, parts.presence)
+        if parts.hand_over is not None:
+            self._succession.follow(parts.hand_over, parts.left_over)
         parts.shared.close_in_child = self._close_in_child
         parts.shared.leave_all = self._performer.leave_all
         parts.shared.serves = self._serves
@@ -93,7 +99,11 @@ class Master:
         names = ",".join(listener.name for listener in self._first.listeners.fronts())
         # Tools look for these words of Gunicorn's.
         self._log.info("Listening at: %s (%d)", names, os.getpid())
-        self._shared.hooks.when_ready()
+        try:
+            self._shared.hooks.when_ready()
+        except OstlerError:
+            self._performer.close_listeners()
+            raise
         self._hear_signals()
         self._tell(SettingsAccepted(self._first.spec))
         while self._performer.finished is None:

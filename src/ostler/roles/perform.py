@@ -69,6 +69,11 @@ class Child:
     slot: int
     silenced: bool = False  # its end of the channel is closed: nothing more will be read
 
+    @property
+    def ours(self) -> tuple[int, ...]:
+        """Positions of the listeners that no other server has now; the worker knows only how it was at its fork."""
+        return tuple(index for index, listener in enumerate(self.listeners) if not listener.inherited)
+
 
 @dataclass(slots=True)
 class Shared:
@@ -218,7 +223,7 @@ class Performer:
             case OrderRetire():
                 self._order_retire(child, order)
             case OrderStop():
-                child.channel.send(Stop(self.beside_master))
+                child.channel.send(Stop(self.beside_master, child.ours))
             case Send(pid, kick):
                 send_signal(pid, _SIGNALS[kick])
             case ReportStacks(_, sentence):
@@ -226,7 +231,7 @@ class Performer:
 
     def _order_retire(self, child: Child, order: OrderRetire) -> None:
         if order.nobody_stays:
-            child.channel.send(Stop(keep_listeners=True))
+            child.channel.send(Stop(True, child.ours))
             return
         # Listeners that nobody stays on: of a slot that is given up, of an address that the settings do not have any
         # more. The last worker on them has to empty them, for nobody else will.
@@ -236,7 +241,8 @@ class Performer:
         if order.last_of_generation and not self.beside_master:
             kept = self.newest().listeners.all()
             left += tuple(listener for listener in child.listeners if listener not in kept)
-        child.channel.send(Retire(tuple(index for index, each in enumerate(child.listeners) if each in left)))
+        drain = tuple(index for index, each in enumerate(child.listeners) if each in left)
+        child.channel.send(Retire(drain, child.ours))
 
     def _log(self, level: Level, text: str) -> None:
         log = self.log

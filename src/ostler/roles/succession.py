@@ -21,6 +21,7 @@ from ostler.errors import OstlerError, reason_of
 from ostler.logline import escape, fields
 from ostler.observe.capture import STANDARD
 from ostler.process.fork import Death, fork
+from ostler.process.listeners import Listener
 from ostler.process.passing import for_successor
 from ostler.process.reexec import HandOver, StartContext, exec_again, tell_ready
 from ostler.process.signals import hold_back, restore_default
@@ -58,19 +59,25 @@ class Succession:
         environ: Mapping[str, str],
         performer: Performer,
         announce: Announce,
-        hand_over: HandOver | None,
     ) -> None:
         """environ: as it was when this master was started."""
         self._context = context
         self._environ = environ
         self._performer = performer
         self._announce = announce
-        self._ready_fd = hand_over.ready_fd if hand_over is not None else None
+        self._ready_fd: int | None = None
+        self._left_over: tuple[Listener, ...] = ()
         self._heard = b""
         self._reader: int | None = None
         self.successor: int | None = None
-        self.predecessor: int | None = hand_over.parent_pid if hand_over is not None else None
-        performer.beside_master = self.predecessor is not None
+        self.predecessor: int | None = None
+
+    def follow(self, hand_over: HandOver, left_over: tuple[Listener, ...]) -> None:
+        """We are the new master. left_over: listeners of the old one that nobody needs when it is gone."""
+        self._ready_fd = hand_over.ready_fd
+        self._left_over = left_over
+        self.predecessor = hand_over.parent_pid
+        self._performer.beside_master = True
 
     def begin(self, pre_exec: Callable[[], None]) -> None:
         """USR2. Refused with a line when it cannot be done."""
@@ -133,6 +140,11 @@ class Succession:
         if self.predecessor is not None and _getppid() != self.predecessor:
             gone, self.predecessor = self.predecessor, None
             self._performer.own_listeners()
+            for listener in self._left_over:
+                listener.own()
+                listener.shutdown()
+                listener.unlink()
+            self._left_over = ()
             self._performer.log.info(fields("promoted, the old master is gone", old_pid=gone, pid=_getpid()))
             self._announce.promoted()
 
@@ -140,6 +152,8 @@ class Succession:
         for fd in (self._reader, self._ready_fd):
             if fd is not None:
                 _close(fd)
+        for listener in self._left_over:
+            listener.close()
 
     def _refusal(self) -> str:
         if _getpid() == 1:

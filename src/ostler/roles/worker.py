@@ -276,16 +276,22 @@ class _WorkerRole:
             return
         for message in messages:
             match message:
-                case Retire(drain):
+                case Retire(drain, ours):
+                    self._own(ours)
                     reactor.retire([self.start.listeners[index] for index in drain])
                 case Stop(keep_listeners=True):
                     reactor.abandon()
-                case Stop():
+                case Stop(ours=ours):
+                    self._own(ours)
                     reactor.stop()
                 case LogFiles(names, fds, others=others):
                     self.logs.take(names, fds, others=others)
                 case _:
                     pass
+
+    def _own(self, positions: tuple[int, ...]) -> None:
+        for index, listener in enumerate(self.start.listeners):
+            listener.inherited = index not in positions
 
     def _orphaned(self, reactor: Reactor) -> None:
         """The master is dead: finish what runs, within a second, and take siblings along that cannot."""

@@ -80,7 +80,6 @@ def leave(*_given):
 
 
 MASTER_LOGGED = {
-    "when_ready": lambda world: world.master.when_ready(),
     "on_reload": lambda world: world.master.on_reload(),
     "on_exit": lambda world: world.master.on_exit(),
     "nworkers_changed": lambda world: world.master.nworkers_changed(2, None),
@@ -95,15 +94,17 @@ WORKER_LOGGED = {
 }
 RAISING = {
     "on_starting": (lambda world: world.master.on_starting(), ConfigError),
+    "when_ready": (lambda world: world.master.when_ready(), ConfigError),
     "post_fork": (lambda world: world.worker.post_fork(), BootError),
     "post_worker_init": (lambda world: world.worker.post_worker_init(), BootError),
 }
 
 
 def test_master_hooks_are_called_with_gunicorns_arguments():
-    calls, hooks = recorder("on_starting", *MASTER_LOGGED)
+    calls, hooks = recorder("on_starting", "when_ready", *MASTER_LOGGED)
     world = World(**hooks)
     world.master.on_starting()
+    world.master.when_ready()
     for call in MASTER_LOGGED.values():
         call(world)
     assert calls == [
@@ -186,9 +187,9 @@ def test_system_exit_in_pre_request_cannot_end_the_process():
 
 
 def test_a_hook_with_the_wrong_arity_is_a_failure_like_others():
-    world = World(when_ready=lambda: None)
-    world.master.when_ready()
-    assert "hook=when_ready" in world.logged[0]
+    world = World(on_reload=lambda: None)
+    world.master.on_reload()
+    assert "hook=on_reload" in world.logged[0]
     assert "TypeError" in world.logged[0]
 
 
@@ -209,6 +210,7 @@ def test_without_a_hook_requests_are_named_at_level_debug():
 def test_unset_hooks_do_nothing():
     world = World()
     world.master.on_starting()
+    world.master.when_ready()
     for call in (MASTER_LOGGED | WORKER_LOGGED).values():
         call(world)
     world.worker.post_fork()

@@ -34,7 +34,8 @@ MESSAGES: list[Message] = [
     Stop(keep_listeners=True),
     LogFiles(("/var/log/a", "-")),
     LogFiles(("a",), others=True),
-    Retire((0, 2)),
+    Retire((0, 2), (2,)),
+    Stop(True, (0,)),
 ]
 
 

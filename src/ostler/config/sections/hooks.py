@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ostler.config.parse import BadValue
 from ostler.config.sections.dirty import NOTE as DIRTY
 from ostler.config.sections.shapes import LATER, OFF_TEXT, later
-from ostler.config.setting import ReloadEffect, Section, Setting
+from ostler.config.setting import ReloadEffect, Section, Setting, Support
 from ostler.config.usercode import describe_exception
 
 Hook = Callable[..., object]
@@ -92,8 +92,23 @@ def _counted(count: int) -> str:
     return "1 parameter" if count == 1 else f"{count} parameters"
 
 
+_GOES_ON = "one that raises is logged and the server goes on; in Gunicorn it ends the master"
+_NOTES = {
+    "on_reload": _GOES_ON,
+    "pre_fork": _GOES_ON,
+    "child_exit": _GOES_ON,
+    "nworkers_changed": _GOES_ON,
+    "worker_int": "not called when `reload` replaces a worker: that one retires in order",
+    "worker_exit": "never called in the master; a worker that was killed has `child_exit` only",
+    "pre_exec": "one that raises starts no new master, and the old one goes on",
+}
+"""Where ours differ from Gunicorn's, for the compatibility page."""
+
+
 def _entry(name: str, read: Callable[[object], Hook], doc: str, reload: ReloadEffect = ReloadEffect.WORKERS) -> Setting:
     return Setting(
+        support=Support.DIFFERS if name in _NOTES else Support.WORKS,
+        note=_NOTES.get(name, ""),
         name=name,
         section=Section.HOOKS,
         read=read,

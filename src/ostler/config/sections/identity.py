@@ -88,10 +88,11 @@ SETTINGS = (
         read=read_mode,
         default=0,
         takes=Takes.INTEGER_OR_TEXT,
-        reload=ReloadEffect.WORKERS,
+        reload=ReloadEffect.LISTENERS,
         doc=(
-            "The permission bits that files made by the workers, and Unix sockets, do not get. An integer (`0o022`) "
-            'or text, octal when it begins with a zero (`"022"`, `"0o22"`); `22` is decimal.'
+            "The permission bits that files of Unix sockets do not get; what the application makes is not touched. A "
+            "socket that is kept at a reload keeps its mode. An integer (`0o022`) or text, octal when it begins with a "
+            'zero (`"022"`, `"0o22"`); `22` is decimal.'
         ),
     ),
 )
