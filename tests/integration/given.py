@@ -28,7 +28,7 @@ os.execvp(command[0], command)
 
 
 class Given:
-    """`with Given(names=["web"]) as given:` has listening sockets; server.start(prefix=given.prefix), given.hand_over().
+    """`with Given() as given:` has listening sockets; server.start(..., prefix=given.prefix); given.hand_over().
 
     names: systemd's; empty: the server is told nothing of them. Even ones are TCP, odd ones Unix sockets.
     """

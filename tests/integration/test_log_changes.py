@@ -116,6 +116,11 @@ def test_log_that_cannot_be_reopened_goes_on_as_it_was(make_server: Callable[...
 
 CHATTY = "logconfig_dict = {'formatters': {'generic': {'format': 'configured %(message)s'}}}\n"
 BROKEN = "logconfig_dict = {'handlers': {'bad': {'class': 'no.such.Handler'}}, 'root': {'handlers': ['bad']}}\n"
+LEAVING = """
+import os
+def leave(): os._exit(5)
+logconfig_dict = {"handlers": {"leaving": {"()": leave}}, "root": {"handlers": ["leaving"]}}
+"""
 
 
 @pytest.mark.parametrize(
@@ -123,11 +128,12 @@ BROKEN = "logconfig_dict = {'handlers': {'bad': {'class': 'no.such.Handler'}}, '
     [
         ("", BROKEN, {}, r"logconfig_dict: .*no\.such"),
         (CHATTY, BROKEN, {}, r"logconfig_dict: .*no\.such"),
+        (CHATTY, LEAVING, {}, ".*exit status 5"),
         ("", "logconfig_json = 'broken.json'\n", {"broken.json": '{"version": 1,}'}, "logconfig_json: .*broken.json"),
         ("", "logconfig = 'missing.ini'\n", {}, "logconfig: .*missing.ini"),
         ("", "logger_class = 'no.such.Logger'\n", {}, "logger_class: .*no.such"),
     ],
-    ids=["dict", "dict-for-dict", "json", "ini", "class"],
+    ids=["dict", "dict-for-dict", "leaves", "json", "ini", "class"],
 )
 def test_broken_log_configuration_at_hup_changes_nothing(
     make_server: Callable[..., Server], good: str, broken: str, files: dict[str, str], shown: str

@@ -144,3 +144,45 @@ def test_output_of_the_application_goes_to_the_error_log_when_captured(
     assert server.get("/print").status == 200
     for line in ("printed by the application", "written to wsgi.errors"):
         wait_until(lambda line=line: line in error.read_text(), f"the error log has {line!r}")  # type: ignore[misc]
+
+
+ROOT_ONLY = """
+logconfig_dict = {
+    "version": 1,
+    "handlers": {
+        "file": {"class": "logging.FileHandler", "filename": "HOME/root.log"},
+        "console": {"class": "logging.NullHandler"},
+        "error_console": {"class": "logging.NullHandler"},
+    },
+    "root": {"level": "INFO", "handlers": ["file"]},
+}
+"""
+
+
+def test_logging_configuration_decides_levels_and_propagation(make_server: Callable[..., Server]) -> None:
+    """Gunicorn's defaults propagate to the root, and that is where many configurations have their handlers."""
+    server = make_server()
+    config = server.home / "gunicorn.conf.py"
+    config.write_text(ROOT_ONLY.replace("HOME", str(server.home)))
+    server.launch_config(config, "sync")
+    log = server.home / "root.log"
+    wait_until(lambda: log.exists() and "worker ready" in log.read_text(), "the root's file has the life of the server")
+    assert server.get("/").status == 200
+    wait_until(lambda: "GET / HTTP/1.1" in log.read_text(), "and its access log")
+    assert server.stop() == 0
+
+
+def test_a_reload_that_fails_leaves_the_pid_file_where_it_was(serve: Callable[..., Server]) -> None:
+    server = serve(workers=1, app="shop:application", files={"shop.py": GOOD}, config="pidfile = 'HOME_a.pid'\n")
+    first = server.home / "HOME_a.pid"
+    assert int(first.read_text()) == server.master
+    (server.home / "shop.py").write_text("raise RuntimeError('broken')\n")
+    (server.home / "ostler.conf.py").write_text("pidfile = 'HOME_b.pid'\n")
+    since = server.log_end()
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("generation 1 keeps serving", since)
+    assert int(first.read_text()) == server.master
+    assert not (server.home / "HOME_b.pid").exists()
+
+
+GOOD = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"

@@ -78,7 +78,8 @@ class Logger:
     def __init__(self, cfg: Any) -> None:
         self.error_log = logging.getLogger(ERROR_LOGGER)
         self.access_log = logging.getLogger(ACCESS_LOGGER)
-        self.error_log.propagate = self.access_log.propagate = False
+        if not self._is_set_up(cfg):
+            self.error_log.propagate = self.access_log.propagate = False
         self.error_handlers: list[logging.Handler] = []
         self.access_handlers: list[logging.Handler] = []
         self.logfile: TextIO | None = None
@@ -93,10 +94,10 @@ class Logger:
         self.cfg = cfg
         self._access_log_enabled = _wants_access_log(cfg)
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
+        if self._is_set_up(cfg):
+            return
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
-        if logs_of(cfg) is not None and not any(changes(self, name) for name in _ABOUT_SETUP):
-            return
         for log in (self.error_log, self.access_log):
             for handler in log.handlers[:]:
                 if getattr(handler, "_gunicorn", False):
@@ -110,6 +111,10 @@ class Logger:
             if not cfg.disable_redirect_access_to_syslog:
                 self._set_syslog_handler(self.access_log, cfg, self.syslog_fmt, "access")
         self._apply_logconfig(cfg)
+
+    def _is_set_up(self, cfg: Any) -> bool:
+        """The server's logs have set the loggers up, logconfig included, and this class does nothing about that."""
+        return logs_of(cfg) is not None and not any(changes(self, name) for name in _ABOUT_SETUP)
 
     def _error_formatter(self) -> logging.Formatter:
         logs = logs_of(self.cfg)

@@ -281,10 +281,11 @@ class Logs:
 
     def _direct_output(self) -> None:
         """Descriptors 1 and 2 go to the error log, or back to where the server was started."""
-        if self.plan.captures:
-            STANDARD.capture(self._error_file.fd)
-        else:
-            STANDARD.release()
+        if Logs._installed is self:  # else the process's output is another generation's
+            if self.plan.captures:
+                STANDARD.capture(self._error_file.fd)
+            else:
+                STANDARD.release()
         for log_file in self._files.values():
             log_file.console = STANDARD.console
         for name in ("<stdout>", "<stderr>"):

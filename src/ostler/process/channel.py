@@ -132,6 +132,11 @@ class Channel:
             self._close_unclaimed()
         return messages or None
 
+    def flush(self) -> None:
+        """Send what a stopped peer did not take, if it takes it now. For the owner's loop, about once a second."""
+        with self._sending:
+            self._flush()
+
     def take_dump(self) -> str:
         """Stack dump text received so far; empty when none came. It is forgotten here."""
         return self._parser.take_dump()

@@ -96,6 +96,7 @@ def daemonize(keep_stdio: bool) -> Readiness:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()  # else both processes would write what is buffered
     reader, writer = _pipe()
+    _install(_signal.SIGCHLD, _signal.SIG_DFL)  # inherited as ignored it would leave nothing to wait for
     mask = block_all()
     try:
         child = _fork()

@@ -7,6 +7,7 @@ Rules for editing: names and numbers are computed here only; the system calls ar
 could monkey patch them.
 """
 
+import os
 import signal as _signal
 import socket as _socket
 import sys
@@ -82,8 +83,9 @@ def unblock_all() -> None:
 
 
 def ignore(numbers: Iterable[int]) -> None:
+    """With a handler, which exec takes away: SIG_IGN would stay with whatever the application starts (execve(2))."""
     for number in numbers:
-        _install(number, _signal.SIG_IGN)
+        _install(number, _do_nothing)
 
 
 def restore_default(numbers: Iterable[int]) -> None:
@@ -129,3 +131,17 @@ class SignalEdge:
         _set_wakeup_fd(-1)
         self._reader.close()
         self._writer.close()
+
+
+def leave_to_forks(numbers: Iterable[int]) -> None:
+    """Processes that the application forks from now on have the default actions, and no wakeup descriptor of ours.
+
+    Otherwise a TERM for such a child would be heard by this process, and not end the child. Once per process.
+    """
+    given_back = tuple(numbers)
+
+    def after_fork() -> None:
+        _set_wakeup_fd(-1)
+        restore_default(given_back)
+
+    os.register_at_fork(after_in_child=after_fork)

@@ -86,6 +86,8 @@ def open_journal(settings: Settings, hook_arguments: HookArguments, prepare_chil
         return ForkedResolver(fork, prepare_child)
 
     logs = Logs(LogPlan.of(settings), resolvers=resolver)
+    for former in [each for each in logs.error.filters if isinstance(each, LogMetrics)]:
+        logs.error.removeFilter(former)  # of another generation: users' filters stay, ours does not
     metrics = MetricsPlan.of(settings)
     statsd = None
     if metrics is not None:
@@ -95,7 +97,6 @@ def open_journal(settings: Settings, hook_arguments: HookArguments, prepare_chil
 
         statsd = Statsd(metrics.address, metrics.prefix, metrics.tags, Wiring(resolver, tell_of_loss))
         logs.error.addFilter(LogMetrics(statsd))
-        logs.remember()
     try:
         log = hook_arguments.open_logger(settings, logs)
     except BaseException:

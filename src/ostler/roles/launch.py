@@ -7,8 +7,10 @@ Rules for editing: whatever fails here is an OstlerError that says the cure; a d
 
 import os
 import select
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic as _monotonic
 from typing import Final
 
 from ostler import __version__
@@ -36,6 +38,7 @@ _BIND_TRIES: Final = 5
 _BIND_PAUSE_S: Final = 1.0
 _SHOWN_MODULES: Final = 10
 _LOGS_S: Final = 0.5
+_STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 _Poll = select.poll
 
@@ -187,7 +190,7 @@ class _Launcher:
         return left_over
 
     def _open(self, given: list[Listener], logs: Logs, edge: SignalEdge) -> SlotListeners:
-        """Give a former server some seconds to leave the address. A signal ends the waiting."""
+        """Give a former server some seconds to leave the address."""
         settings = self.settings
         attempt = 1
         while True:
@@ -197,8 +200,17 @@ class _Launcher:
                 )
             except AddressInUse as error:
                 logs.error.error("%s attempt=%d of=%d", escape(str(error)), attempt, _BIND_TRIES)
-                poller = _Poll()
-                poller.register(edge.fileno(), select.POLLIN)
-                if attempt == _BIND_TRIES or poller.poll(_BIND_PAUSE_S * 1000):
+                if attempt == _BIND_TRIES or _told_to_stop(edge, _BIND_PAUSE_S):
                     raise
                 attempt += 1
+
+
+def _told_to_stop(edge: SignalEdge, within_s: float) -> bool:
+    """Wait; True at once when a signal asks the server to stop. Others (a hook's child has ended) mean nothing yet."""
+    poller = _Poll()
+    poller.register(edge.fileno(), select.POLLIN)
+    until = _monotonic() + within_s
+    while (left := until - _monotonic()) > 0:
+        if poller.poll(left * 1000) and not _STOPS.isdisjoint(edge.take()):
+            return True
+    return False

@@ -110,7 +110,7 @@ class Master:
             try:
                 self._turn()
             except Exception:  # noqa: BLE001  the master's border: workers serve on, whatever failed here
-                self._log.exception("the master failed; this is a defect of Ostler, please report it")
+                reports.tell_defect(self._log, "the master failed; this is a defect of Ostler, please report it")
                 if self._supervisor.stopping:
                     self._performer.finished = _DEFECT_STATUS
                 _Poll().poll(_AFTER_DEFECT_S * 1000)
@@ -145,6 +145,8 @@ class Master:
 
     def _each_second(self) -> None:
         children = self._performer.children.values()
+        for child in children:
+            child.channel.flush()
         self._tell(Beats({child.pid: child.facts.page.last_beat for child in children}))
         self._performer.tick_logs()
         self._succession.look()
@@ -175,12 +177,11 @@ class Master:
         """What workers said while settings were loaded comes first: a boot that is not wanted any more may serve."""
         for child in list(self._performer.children.values()):
             self._hear_channel(child)
-        if isinstance(event, SettingsAccepted):
-            self._presence.change(self._performer.newest().settings)
         self._tell(event)
 
     def _serves(self) -> None:
         """A generation's first worker is ready."""
+        self._presence.change(self._performer.newest().settings)
         self._readiness.ready()
         self._succession.serves()
         self._presence.serves()

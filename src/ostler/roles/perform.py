@@ -54,6 +54,8 @@ _SIGNALS: Final = {
     Kick.ABORT: signal.SIGABRT,
     Kick.KILL: signal.SIGKILL,
 }
+_LEVELS: Final = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
+
 _Poll = select.poll
 
 
@@ -157,6 +159,8 @@ class Performer:
                 listener.shutdown()
                 listener.unlink()
         self._present(self.newest())
+        if number > self.newest().number:
+            self.newest().surroundings.put_back()
         if gone.journal not in self.journals():
             gone.journal.close()
 
@@ -245,15 +249,12 @@ class Performer:
         child.channel.send(Retire(drain, child.ours))
 
     def _log(self, level: Level, text: str) -> None:
-        log = self.log
-        match level:
-            case Level.INFO:
-                log.info("%s", escape(text))
-            case Level.WARNING:
-                log.warning("%s", escape(text))
-            case Level.ERROR:
-                self.last_error = text
-                log.error("%s", escape(text))
+        if level is Level.ERROR:
+            self.last_error = text
+        try:
+            self.log.log(_LEVELS[level], "%s", escape(text))
+        except Exception:  # noqa: BLE001  a filter or handler of the user's; the orders that follow must be carried out
+            reports.tell_defect(self.log, "the log failed, and with it this line: " + escape(text))
 
     # -- processes
 

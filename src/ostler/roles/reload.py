@@ -18,6 +18,7 @@ from ostler.config.usercode import ConfigFileError
 from ostler.errors import ConfigError, OstlerError, reason_of
 from ostler.logline import escape, fields
 from ostler.process.fork import Death, Trial
+from ostler.process.parent import die_with_parent
 from ostler.roles.generation import Generation, Maker
 from ostler.roles.perform import Performer
 from ostler.supervisor.events import Event, SettingsAccepted, SettingsRejected
@@ -54,7 +55,7 @@ class Reloader:
         self._performer.reopen_logs()
         self._performer.log.info("reloading signal=SIGHUP")
         try:
-            self._trial = Trial(self._try_settings, self._performer.leave_to_master)
+            self._trial = Trial(self._try_settings, self._performer.leave_all)
         except OSError as error:
             self._reject(f"cannot fork: {reason_of(error)}")
             return
@@ -110,6 +111,7 @@ class Reloader:
 
     def _try_settings(self) -> None:
         """In the child. Logs are set up too: their configuration is user code as well (failures L5)."""
+        die_with_parent(self._performer.shared.facts.pid)
         try:
             self._maker.journal(self._load_settings())
         except ConfigFileError as error:

@@ -3,8 +3,11 @@
 Rules for editing: text only; nothing here decides or signals.
 """
 
+import contextlib
 import logging
+import os
 import threading
+import traceback
 from time import monotonic as _monotonic
 from typing import Final, Protocol
 
@@ -13,6 +16,7 @@ from ostler.observe.hooks import WorkerFacts
 from ostler.process.channel import Channel
 
 _SHOWN_REQUESTS: Final = 10
+_STDERR: Final = 2
 
 
 class Reported(Protocol):
@@ -46,6 +50,15 @@ def tell_unexpected_text(log: logging.Logger, child: Reported) -> None:
     text = child.channel.take_dump().strip()
     if text:
         log.error("%s\n%s", fields("worker left a stack dump", pid=child.pid), text)
+
+
+def tell_defect(log: logging.Logger, sentence: str) -> None:
+    """In an except clause: the sentence and the traceback; on stderr when the log itself is what fails."""
+    try:
+        log.exception("%s", sentence)
+    except Exception:  # noqa: BLE001  filters and handlers are users' code
+        with contextlib.suppress(OSError):
+            os.write(_STDERR, f"{sentence}\n{traceback.format_exc()}".encode("utf-8", "backslashreplace"))
 
 
 class ThreadWarning:

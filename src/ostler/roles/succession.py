@@ -175,8 +175,8 @@ class Succession:
         listeners = self._performer.listeners()
         environ = {**self._environ, **for_successor(listeners)}
         old_pid = _getppid()
+        self._performer.leave_to_master()  # first: a hook that hangs must not keep the workers' channels open
         pre_exec()
-        self._performer.leave_to_master()
         STANDARD.release()
         restore_default((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD))
         hold_back(_HELD_BACK)

@@ -50,6 +50,7 @@ from ostler.process.signals import (
     WORKER_IGNORES,
     SignalEdge,
     ignore,
+    leave_to_forks,
     restore_default,
     unblock_all,
 )
@@ -71,6 +72,8 @@ KINDS: Final[dict[str, type[Worker]]] = {"sync": SyncWorker, "gthread": ThreadWo
 
 _LOGS_S: Final = 0.5
 """How long a worker that leaves tries to get rid of log lines that nobody takes."""
+
+_ANSWERED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGABRT)
 
 _SOFTWARE: Final = f"ostler/{__version__}"
 
@@ -102,7 +105,17 @@ def run_worker(start: WorkerStart) -> NoReturn:
     except BaseException:  # noqa: BLE001  the border of the process: nothing of the master's stack may run on
         start.journal.logs.error.exception("worker failed; this is a defect of Ostler, please report it")
     finally:
-        os._exit(status)
+        _leave(start, status)
+
+
+def _leave(start: WorkerStart, status: int) -> NoReturn:
+    """Whatever it dies of: what was printed and logged is the explanation, and must not die with it."""
+    for stream in (sys.stdout, sys.stderr):
+        # closed, replaced by the application, or in use by the very thread that a signal has interrupted
+        with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
+            stream.flush()
+    start.journal.close(_LOGS_S)
+    os._exit(status)
 
 
 class _WorkerRole:
@@ -251,6 +264,7 @@ class _WorkerRole:
     def _serve_signals(self, reactor: Reactor) -> None:
         restore_default((CANCEL_SIGNAL,))  # too late: the master will hear Ready, and order what is to be done
         self.edge = SignalEdge((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1))
+        leave_to_forks((*_ANSWERED, *WORKER_IGNORES))
         signal.signal(signal.SIGABRT, self._abort)
         reactor.watch(self.edge.fileno(), self._hear_signals)
 
@@ -318,11 +332,11 @@ class _WorkerRole:
             after(0.0, self._leave_now)
 
     def _leave_now(self) -> None:
-        os._exit(self._leave())
+        _leave(self.start, self._leave())
 
     def _abort(self, _number: int, _frame: FrameType | None) -> None:
         self.hooks.worker_abort()
-        os._exit(1)
+        _leave(self.start, 1)
 
     def _request_limit_reached(self) -> None:
         self.start.channel.send(RetireRequest("max_requests"))
@@ -350,10 +364,6 @@ class _WorkerRole:
         after(EXIT_S, lambda: os._exit(0))
         self.hooks.worker_exit()
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        self.logs.close(_LOGS_S)
         return 0
 
 
