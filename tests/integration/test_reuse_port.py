@@ -18,6 +18,9 @@ from tests.integration.waiting import wait_until
 __all__ = ["masters"]
 
 OPTIONS = ("--reuse-port",)
+LOST_TO_THE_KERNEL = 2
+"""A connection that completes between a socket's last accept and its end is reset, without net.ipv4.tcp_migrate_req
+(docs/how-to/sockets.md): where a slot is given up under load, one or two may be."""
 
 
 def listeners_of(server: Server) -> set[str]:
@@ -67,27 +70,44 @@ def test_each_worker_has_one_listener_and_all_are_the_masters(serve: Callable[..
     assert answers(crowd(server, 60)) == set(server.worker_pids())
 
 
-def test_load_survives_reload_and_changes_of_the_number_of_workers(serve: Callable[..., Server], kind: str) -> None:
-    server = serve(kind=kind, workers=2, options=OPTIONS)
-    inodes = listeners_of(server)
+def launch(server: Server, workers: int, kind: str = "sync") -> None:
+    """Its file says how many workers there are."""
+    write(server, workers, kind)
+    server.launch([sys.executable, "-m", "ostler", "contract:application"], {}, server.home)
+    server.wait_ready(workers)
+
+
+def write(server: Server, workers: int, kind: str = "sync", *, reuse_port: bool = True) -> None:
+    lines = [f"bind = '{bind_value(server.address)}'", f"reuse_port = {reuse_port}", f"workers = {workers}"]
+    lines += [f"worker_class = '{kind}'", f"threads = {4 if kind == 'gthread' else 1}", ""]
+    (server.home / "ostler.conf.py").write_text("\n".join(lines))
+
+
+def test_load_survives_reload_and_changes_of_the_number_of_workers(
+    make_server: Callable[..., Server], kind: str
+) -> None:
+    server = make_server()
+    launch(server, 2, kind)
     with (
-        Load(server.address, clients=4) as keeping,
-        Load(server.address, clients=4, keep_alive=False, pause_s=0) as short,
+        Load(server.address, clients=2) as keeping,
+        Load(server.address, clients=2, keep_alive=False) as short,
     ):
-        for number, count in ((signal.SIGHUP, 2), (signal.SIGTTIN, 3), (signal.SIGHUP, 3), (signal.SIGTTOU, 2)):
-            since = server.log_end()
+        for number, count in ((signal.SIGHUP, 3), (signal.SIGHUP, 1), (signal.SIGTTIN, 2), (signal.SIGTTOU, 1)):
+            since, former = server.log_end(), listeners_of(server)
+            if number == signal.SIGHUP:
+                write(server, count, kind)
             server.send_signal(number)
             if number == signal.SIGHUP:
                 server.wait_log("reload complete", since)
             wait_listeners(server, count)
             wait_until(lambda count=count: len(server.worker_pids()) == count, "as many workers")  # type: ignore[misc]
-            short.wait_for(100)
-            keeping.wait_for(50)
-            if number == signal.SIGHUP and count == 2:
-                assert listeners_of(server) == inodes, "a reload keeps the sockets"
+            short.wait_for(20)
+            keeping.wait_for(20)
+            found = listeners_of(server)
+            assert found <= former or found >= former, "sockets are kept"
     print(f"keep-alive: {keeping.tally}; one request each: {short.tally}")
-    keeping.tally.assert_nothing_failed()
-    short.tally.assert_nothing_failed()
+    keeping.tally.assert_at_most(LOST_TO_THE_KERNEL)
+    short.tally.assert_at_most(LOST_TO_THE_KERNEL)
 
 
 def test_slot_that_is_given_up_is_emptied_first(serve: Callable[..., Server]) -> None:
@@ -98,13 +118,12 @@ def test_slot_that_is_given_up_is_emptied_first(serve: Callable[..., Server]) ->
     wait_until(lambda: len(server.notes("sleeping")) >= 3, "every worker is busy")
     waiting = crowd(server, 60)
     server.send_signal(signal.SIGTTOU)
-    server.send_signal(signal.SIGTTOU)
     answers(waiting)
     for client in busy:
         assert client.read_response().status == 200
         client.close()
-    wait_listeners(server, 1)
-    assert answers(crowd(server, 20)) == set(server.worker_pids())
+    wait_listeners(server, 2)
+    assert answers(crowd(server, 40)) == set(server.worker_pids())
 
 
 def test_queue_of_a_killed_worker_waits_for_its_successor(serve: Callable[..., Server]) -> None:
@@ -126,10 +145,10 @@ def test_queue_of_a_killed_worker_waits_for_its_successor(serve: Callable[..., S
 def test_load_survives_kills(serve: Callable[..., Server], kind: str) -> None:
     """Only what the killed worker had accepted is lost: one connection at most of each client."""
     server = serve(kind=kind, workers=3, options=OPTIONS)
-    with Load(server.address, clients=6, keep_alive=False, pause_s=0) as load:
+    with Load(server.address, clients=6, keep_alive=False) as load:
         for _ in range(3):
             since = server.log_end()
-            load.wait_for(50)
+            load.wait_for(20)
             kill(server.worker_pids()[0], signal.SIGKILL)
             server.wait_ready(1, since)
         load.wait_for(100)
@@ -143,12 +162,9 @@ def test_load_survives_kills(serve: Callable[..., Server], kind: str) -> None:
 def test_usr2_hands_every_socket_over(make_server: Callable[..., Server], masters: Masters, count: int) -> None:
     """The new master may have fewer workers than sockets were handed to it, or more."""
     server = make_server()
-    config = server.home / "ostler.conf.py"
-    config.write_text(f"bind = '{bind_value(server.address)}'\nreuse_port = True\nworkers = 2\n")
-    server.launch([sys.executable, "-m", "ostler", "contract:application"], {}, server.home)
-    server.wait_ready(2)
-    config.write_text(config.read_text().replace("workers = 2", f"workers = {count}"))
-    with Load(server.address, clients=4, keep_alive=False, pause_s=0) as load:
+    launch(server, 2)
+    write(server, count)
+    with Load(server.address, clients=4, keep_alive=False) as load:
         load.wait_for(50)
         since = server.log_end()
         new = masters.upgrade(server)
@@ -158,9 +174,27 @@ def test_usr2_hands_every_socket_over(make_server: Callable[..., Server], master
         server.wait_log(PROMOTED)
         load.wait_for(100)
     print(load.tally)
-    wait_listeners(server, count)
+    assert len(listeners_of(server)) == max(2, count), "who waits in one that is not needed is served, too"
     assert answers(crowd(server, 40)) == set(children_of(new))
     load.tally.assert_nothing_failed()
+
+
+def test_usr2_that_turns_it_off_empties_what_is_left_over(
+    make_server: Callable[..., Server], masters: Masters
+) -> None:
+    """The kernel gives clients to all sockets for as long as they are open: they are served, until a reload."""
+    server = make_server()
+    launch(server, 3)
+    write(server, 3, reuse_port=False)
+    with Load(server.address, clients=4, keep_alive=False) as load:
+        load.wait_for(50)
+        masters.succeed(server)
+        load.wait_for(100)
+        load.tally.assert_nothing_failed()
+        server.send_signal(signal.SIGHUP)
+        wait_listeners(server, 1)
+        load.wait_for(50)
+    load.tally.assert_at_most(LOST_TO_THE_KERNEL)
 
 
 def test_unix_socket_beside_it_stays_shared(serve: Callable[..., Server], masters: Masters) -> None:

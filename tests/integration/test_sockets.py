@@ -1,12 +1,9 @@
-"""Every kind of address: at the start, given by systemd, added and removed by HUP, without a lost connection."""
+"""Every kind of address: at the start, and added and removed by HUP, without a lost connection."""
 
 import os
-import shutil
 import signal
-import socket
 import stat
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,101 +11,22 @@ import pytest
 
 from tests.integration.client import Client, request_bytes
 from tests.integration.given import Given
-from tests.integration.harness import Server, bind_value, free_port
+from tests.integration.harness import Server, bind_value
 from tests.integration.inflight import InFlight
+from tests.integration.lab import PLAIN
 from tests.integration.load import Load
 from tests.integration.masters import Masters, masters
-from tests.integration.processes import children_of
+from tests.integration.places import KINDS, Bound, Place
 from tests.integration.waiting import wait_until
 
 __all__ = ["masters"]
 
 NOBODY = 65534
-# Imports nothing that is not there already: the interpreter's files may be hidden from nobody.
-PLAIN = """
-import os
-def application(environ, start_response):
-    body = str(os.getpid()).encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-"""
-KINDS = ["tcp", "ipv6", "unix", "abstract"]
-
-
-class Place:
-    """An address that is not the server's first one: how `bind` says it, and how to get there."""
-
-    def __init__(self, kind: str, home: Path) -> None:
-        self.file: Path | None = None
-        self.family = socket.AF_UNIX
-        self.where: tuple[str, int] | str
-        match kind:
-            case "tcp":
-                self.family, self.where = socket.AF_INET, ("127.0.0.1", free_port())
-                self.bind = bind_value(self.where)
-            case "ipv6":
-                self.family, self.where = socket.AF_INET6, ("::1", free_port())
-                self.bind = f"[::1]:{self.where[1]}"
-            case "unix":
-                self.file = home / "other.sock"
-                self.where = str(self.file)
-                self.bind = f"unix:{self.file}"
-            case _:
-                name = f"ostler-test-{uuid.uuid4().hex}"
-                self.where, self.bind = f"\0{name}", f"unix:@{name}"
-
-    def connect(self) -> Client:
-        if self.family != socket.AF_INET6:
-            return Client(self.where)
-        client = Client.__new__(Client)
-        client.socket, client.buffer, client.ended = socket.create_connection(self.where[:2], 20), bytearray(), False
-        return client
-
-    def get(self, target: str = "/pid") -> str:
-        with self.connect() as client:
-            response = client.get(target)
-        assert response.status == 200
-        return response.text
-
-    def refuses(self) -> bool:
-        """Nobody is there at all. A connection that is made and cut would be a lost one."""
-        try:
-            client = self.connect()
-        except (ConnectionRefusedError, FileNotFoundError):
-            return True
-        with client:
-            assert client.get("/pid").status == 200
-        return False
 
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(str(request.param), tmp_path)
-
-
-class Bound:
-    """A server whose file names its addresses; `bind` rewrites it."""
-
-    def __init__(self, server: Server, kind: str = "sync", workers: int = 1) -> None:
-        self.server = server
-        self.config = server.home / "ostler.conf.py"
-        self.rest = f"workers = {workers}\nworker_class = '{kind}'\nthreads = {4 if kind == 'gthread' else 1}\n"
-        self.workers = workers
-        self.first = bind_value(server.address)
-
-    def write(self, *addresses: str, more: str = "") -> None:
-        self.config.write_text(f"bind = {list(addresses)!r}\n{self.rest}{more}")
-
-    def launch(self, *addresses: str, more: str = "") -> None:
-        self.write(*addresses, more=more)
-        self.server.launch([sys.executable, "-m", "ostler", "contract:application"], {}, self.server.home)
-        self.server.wait_ready(self.workers)
-
-    def reload(self, *addresses: str, more: str = "") -> int:
-        self.write(*addresses, more=more)
-        since = self.server.log_end()
-        self.server.send_signal(signal.SIGHUP)
-        return since
 
 
 @pytest.fixture
@@ -231,95 +149,6 @@ def test_descriptor_is_added_by_hup(make_server: Callable[..., Server]) -> None:
         assert server.stop() == 0
         assert given.still_listen()
         assert given.files() == {"1"}
-
-
-def test_names_of_systemd_choose_a_socket(make_server: Callable[..., Server]) -> None:
-    server = make_server()
-    with Given(2, names=["admin", "web"]) as given:
-        command = [*given.prefix, sys.executable, "-m", "ostler", "-b", "fd://web", "-b", bind_value(server.address)]
-        server.launch([*command, "contract:application"], {}, server.home)
-        given.hand_over()
-        server.wait_ready(1)
-        with Client(given.addresses[1]) as client:
-            assert client.get("/").status == 200
-        assert server.get("/").status == 200
-        assert "no bind entry asks for" in server.log()
-        assert "admin" in server.log()
-
-
-def test_sockets_of_systemd_stand_in_for_bind(make_server: Callable[..., Server]) -> None:
-    server = make_server()
-    with Given(2, names=["admin", "web"]) as given:
-        server.start("contract:application", prefix=given.prefix)
-        given.hand_over()
-        server.wait_ready()
-        for address in given.addresses:
-            with Client(address) as client:
-                assert client.get("/").status == 200
-        with pytest.raises(ConnectionRefusedError):
-            server.client()
-
-
-@pytest.mark.parametrize("way", ["stop", "quick stop", "usr2"])
-def test_activated_server_is_replaced_without_a_lost_connection(
-    make_server: Callable[..., Server], masters: Masters, kind: str, way: str
-) -> None:
-    """systemctl restart: who connects in between waits in systemd's socket."""
-    server = make_server()
-    with Given(2, names=["tcp", "unix"]) as given:
-
-        def start() -> None:
-            server.start("contract:application", kind=kind, prefix=given.prefix)
-            given.hand_over()
-            server.wait_ready(since=since)
-
-        since = 0
-        start()
-        with (
-            Load(given.addresses[0], clients=3, keep_alive=False) as tcp,
-            Load(given.addresses[1], clients=3, keep_alive=False) as unix,
-        ):
-            for _ in range(2):
-                tcp.wait_for(20)
-                since = server.log_end()
-                if way == "usr2":
-                    current = masters.succeed(server, masters.pids[-1] if masters.pids else None)
-                elif way == "stop":
-                    assert server.stop() == 0
-                    start()
-                else:
-                    assert server.stop(signal.SIGQUIT) == 0
-                    start()
-                unix.wait_for(20)
-        print(tcp.tally, unix.tally)
-        for load in (tcp, unix):
-            assert not load.tally.refused
-            if way != "quick stop":
-                load.tally.assert_nothing_failed()
-        if way == "usr2":
-            with Client(given.addresses[0]) as client:
-                assert int(client.get("/pid").text) in children_of(current)
-            masters.end(current)
-        else:
-            assert server.stop() == 0
-        assert given.still_listen()
-        assert given.files() == {"1"}
-
-
-def test_real_socket_activation(make_server: Callable[..., Server]) -> None:
-    if shutil.which("systemd-socket-activate") is None:
-        pytest.skip("systemd-socket-activate is not installed")
-    server = make_server()
-    assert not isinstance(server.address, str)
-    kept = ("PYTHONPATH", "CONTRACT_DIR", "SPT_NOENV", "PYTHONUNBUFFERED", server.mark_text.partition("=")[0])
-    command = ["systemd-socket-activate", "-l", bind_value(server.address), "--fdname=web"]
-    command += [f"--setenv={name}" for name in kept]
-    command += [sys.executable, "-m", "ostler", "-b", "fd://web", "contract:application"]
-    server.launch(command, {}, server.home)
-    server.wait_log("Listening on")
-    assert server.get("/").status == 200, "the connection that started the server is answered"
-    assert server.get("/").status == 200
-    server.wait_log("sockets of systemd are used .*web=")
 
 
 def test_descriptor_that_is_not_there_is_an_error(make_server: Callable[..., Server]) -> None:

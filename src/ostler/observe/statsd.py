@@ -11,8 +11,6 @@ DogStatsD's datagrams). Nothing here blocks or raises.
 """
 
 import logging
-import socket
-import struct
 from typing import Final
 
 from ostler.config.address import StatsdAddress
@@ -32,8 +30,6 @@ TIMER: Final = "timer"
 COUNTED: Final = "_statsd_counted"
 """Attribute of a record whose metrics were sent by the one who made it (compat/statsd.py)."""
 
-_TCP_INFO_UNACKED: Final = 24  # offset of tcpi_unacked in struct tcp_info, linux/tcp.h
-_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # Linux
 
 
 def normal_prefix(prefix: str) -> str:
@@ -139,15 +135,3 @@ def _counter_of(record: logging.LogRecord) -> str:
     if record.levelno >= logging.ERROR:
         return "gunicorn.log.exception" if record.exc_info else "gunicorn.log.error"
     return "gunicorn.log.warning"
-
-
-def backlog_of(listener: socket.socket) -> int | None:
-    """Connections that wait to be accepted. None when the system does not tell: Unix sockets, and all but Linux."""
-    if _TCP_INFO is None or listener.family == socket.AF_UNIX:
-        return None
-    try:
-        info = listener.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 104)
-        (waiting,) = struct.unpack_from("=I", info, _TCP_INFO_UNACKED)
-    except (OSError, struct.error):
-        return None
-    return int(waiting)

@@ -113,8 +113,10 @@ class Listener:
         A file that two masters share (USR2) goes when nobody listens any more: whoever ends last finds that.
         """
         if self.origin is None and self._mark != NO_FILE and isinstance(self.address, UnixAddress):
-            remove = socket_file.remove_if_dead if self.inherited else socket_file.remove
-            remove(self.address, self._mark)
+            if self.inherited:
+                socket_file.remove_if_dead(self.address, self._mark)
+                return  # workers of ours may still listen: it is asked again when they are gone
+            socket_file.remove(self.address, self._mark)
             self._mark = NO_FILE
 
     def queued(self) -> int | None:

@@ -11,6 +11,7 @@ import os
 import signal as _signal
 import socket as _socket
 import sys
+import threading
 from collections.abc import Iterable
 from types import FrameType
 from typing import Final
@@ -136,12 +137,21 @@ class SignalEdge:
 def leave_to_forks(numbers: Iterable[int]) -> None:
     """Processes that the application forks from now on have the default actions, and no wakeup descriptor of ours.
 
-    Otherwise a TERM for such a child would be heard by this process, and not end the child. Once per process.
+    Otherwise a TERM for such a child would be heard by this process, and not end the child. The signals are held back
+    across the fork, for one may come before the child has let go. Once per process.
     """
     given_back = tuple(numbers)
+    masks = threading.local()  # any thread may fork
 
-    def after_fork() -> None:
+    def before() -> None:
+        masks.former = _set_mask(_signal.SIG_BLOCK, given_back)
+
+    def after_in_child() -> None:
         _set_wakeup_fd(-1)
         restore_default(given_back)
+        _set_mask(_signal.SIG_SETMASK, masks.former)
 
-    os.register_at_fork(after_in_child=after_fork)
+    def after_in_parent() -> None:
+        _set_mask(_signal.SIG_SETMASK, masks.former)
+
+    os.register_at_fork(before=before, after_in_child=after_in_child, after_in_parent=after_in_parent)

@@ -51,7 +51,8 @@ class SlotListeners:
         by_address: list[_BySlot | Listener] = []
         for listener in chosen:
             group = next((each for each in groups if each[0] is listener), [listener])
-            by_address.append(_slots(group) if _divisible(listener, options) else listener)
+            # Without reuse_port now, all workers have all sockets of the address: clients wait in each of them.
+            by_address += [_slots(group)] if _divisible(listener, options) else group
         self = cls(by_address, backlog, slots)
         kept = self.all()
         self.unused = tuple(each for each in passed if each not in kept)

@@ -6,12 +6,14 @@ stops not remove what its successor has just made. The lock is held until the ne
 meets a bound but deaf one. Binding under another name and renaming would not do: two renames overtake each other as
 well, and getsockname(2), `ss` and a successor (USR2) would see the wrong name for ever.
 
-Rules for editing: no retries, no waiting; system calls are bound at import. Only a master makes and removes files.
+Rules for editing: no retries and no waiting, but 100 ms at the very end (`remove_if_dead`); system calls are bound at
+import. Only a master makes and removes files.
 """
 
 import contextlib
 import fcntl
 import os
+import select
 import socket as _socket
 import stat
 import sys
@@ -31,11 +33,20 @@ _chown = os.chown
 _unlink = os.unlink
 _umask = os.umask
 _flock = fcntl.flock
+_poll = select.poll
 
 _PROBE_S: Final = 1.0
 _LOCK_TRIES: Final = 3
 _NAME_BYTES: Final = 107 if sys.platform == "linux" else 103
 """The longest path or abstract name: sun_path without the NUL."""
+
+_ENDING_TRIES: Final = 5
+_ENDING_PAUSE_MS: Final = 20
+
+
+class _Busy(AddressInUse):
+    """Somebody makes or removes the file at this moment."""
+
 
 Mark = tuple[int, int, int]
 """Which file it is: device, inode, and the time it was made in ns, for inode numbers are given again."""
@@ -80,10 +91,20 @@ def remove(address: UnixAddress, mark: Mark) -> None:
 
 
 def remove_if_dead(address: UnixAddress, mark: Mark) -> None:
-    """The same, unless somebody still listens behind it. Our own copy of the socket is closed."""
-    with contextlib.suppress(OSError, BindError), _turn(address):
-        if mark_of(address.path) == mark:
-            _clear_stale(address)
+    """The same, unless somebody still listens behind it. Our own copy of the socket is closed.
+
+    When two end at once, one of them finds the lock taken, and must look again: the other may have looked too soon.
+    """
+    for _ in range(_ENDING_TRIES):
+        try:
+            with _turn(address):
+                if mark_of(address.path) == mark:
+                    _clear_stale(address)
+                return
+        except _Busy:
+            _poll().poll(_ENDING_PAUSE_MS)
+        except (OSError, BindError):
+            return
 
 
 def mark_of(path: str) -> Mark:
@@ -191,4 +212,4 @@ def _lock(address: UnixAddress, path: str) -> int | None:
             with contextlib.suppress(OSError):
                 _unlink(path)
             return None
-    raise AddressInUse(sentence(address, "another server is starting or stopping there; stop that first"))
+    raise _Busy(sentence(address, "another server is starting or stopping there; stop that first"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ostler.config.settings import Settings
-from ostler.errors import ConfigError, OstlerError
+from ostler.errors import ConfigError
 from ostler.observe.hooks import HookArguments
 from ostler.observe.logs import Logs
 from ostler.observe.scoreboard import Scoreboard
@@ -83,13 +83,14 @@ class Maker:
         listeners = newest.listeners.rebind(settings.bind, settings.backlog, bind_options(settings), settings.workers)
         try:
             journal = newest.journal if newest.journal.serves(settings) else self.journal(settings)
-        except OstlerError:
-            newest.logs.install()
+        except BaseException:
             for listener in listeners.all():
                 if listener not in living:
                     listener.unlink()
                     listener.close()
             raise
+        finally:
+            newest.logs.install()  # until the new generation is seen to serve, the master speaks where it did
         self.overlay.apply(settings.raw_env)
         # Rows are per thread: more threads need wider pages. Page numbers stay those of the supervisor's one pool.
         board = newest.scoreboard

@@ -8,6 +8,7 @@ Rules for editing: whatever fails here is an OstlerError that says the cure; a d
 import os
 import select
 import signal
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic as _monotonic
@@ -75,6 +76,9 @@ def run_master(launch: Launch) -> int:
         if readiness.failed(error.exit_status, f"Error: {error}\n"):
             return error.exit_status  # the command that was typed says it
         raise
+    except BaseException:
+        readiness.failed(1, traceback.format_exc())  # a daemon's own stderr leads nowhere
+        raise
 
 
 def _daemonized(settings: Settings) -> Readiness:
@@ -140,6 +144,7 @@ class _Launcher:
 
     def _leave_to_master(self) -> None:
         """In a child that needs nothing of the master's."""
+        self.readiness.close_in_child()
         if self.shared is not None:
             self.shared.leave_all()
 

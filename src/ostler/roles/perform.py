@@ -101,15 +101,17 @@ class Performer:
         self.finished: int | None = None
         self.last_error = ""  # of the supervisor
         self._generations: dict[int, Generation] = {}
+        self._serving = first
         self.beside_master = False
         """Another master has listeners of ours, by USR2."""
         self._thread_warning = reports.ThreadWarning()
         self.adopt(first)
+        self._log_as(first)
 
     # -- generations
 
     def adopt(self, generation: Generation) -> None:
-        """From now on this is what the master shows, listens on and logs to."""
+        """From now on this is what hooks see and the master listens on; it logs there when it is seen to serve."""
         self._generations[generation.number] = generation
         self._present(generation)
 
@@ -118,7 +120,7 @@ class Performer:
 
     @property
     def log(self) -> logging.Logger:
-        return self.newest().logs.error
+        return self._serving.logs.error
 
     def listeners(self) -> list[Listener]:
         """Those of every living generation and slot, once each."""
@@ -146,7 +148,10 @@ class Performer:
         facts = self.shared.facts
         facts.settings = generation.settings
         facts.listeners = generation.listeners.fronts()
-        facts.log = generation.journal.log
+
+    def _log_as(self, generation: Generation) -> None:
+        self._serving = generation
+        self.shared.facts.log = generation.journal.log
         generation.logs.install()
 
     def _forget(self, number: int) -> None:
@@ -159,6 +164,7 @@ class Performer:
                 listener.shutdown()
                 listener.unlink()
         self._present(self.newest())
+        self._log_as(self._serving if self._serving is not gone else self.newest())
         if number > self.newest().number:
             self.newest().surroundings.put_back()
         if gone.journal not in self.journals():
@@ -170,7 +176,7 @@ class Performer:
         """USR1: every log is opened by its name again, here, and the workers are given what was opened."""
         for journal in self.journals():
             self._pass_on(journal, *journal.logs.reopen(), others=True)
-        self.newest().logs.install()
+        self._serving.logs.install()
 
     def tick_logs(self) -> None:
         """Once a second: what waited is written, what is due is rotated."""
@@ -207,7 +213,8 @@ class Performer:
             case WorkersChanged(new, old):
                 self.shared.facts.num_workers = new
                 self.shared.hooks.nworkers_changed(new, old)
-            case GenerationServes():
+            case GenerationServes(number):
+                self._log_as(self._generations[number])
                 self.shared.serves()
             case ForgetGeneration(number):
                 self._forget(number)

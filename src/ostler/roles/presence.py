@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ostler.config.settings import Settings
@@ -70,6 +71,7 @@ class Presence:
             made = self._created(settings.pidfile)
         except OstlerError as error:
             self._log().error("%s; the former pid file is kept", error)
+            self._settings = replace(settings, pidfile=former.pidfile)  # so that the next reload tries again
             return
         if self._file is not None:
             self._file.unlink()

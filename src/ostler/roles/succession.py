@@ -21,6 +21,7 @@ from ostler.errors import OstlerError, reason_of
 from ostler.logline import escape, fields
 from ostler.observe.capture import STANDARD
 from ostler.process.fork import Death, fork
+from ostler.process.inherited import HAND_ON
 from ostler.process.listeners import Listener
 from ostler.process.passing import for_successor
 from ostler.process.reexec import HandOver, StartContext, exec_again, tell_ready
@@ -173,7 +174,8 @@ class Succession:
     def _become_new(self, pre_exec: Callable[[], None], writer: int) -> NoReturn:
         """In the child."""
         listeners = self._performer.listeners()
-        environ = {**self._environ, **for_successor(listeners)}
+        former = {name: value for name, value in self._environ.items() if name != HAND_ON}
+        environ = former | for_successor(listeners)
         old_pid = _getppid()
         self._performer.leave_to_master()  # first: a hook that hangs must not keep the workers' channels open
         pre_exec()

@@ -38,7 +38,7 @@ from ostler.errors import BootError, OstlerError
 from ostler.http.limits import Leniency, Limits
 from ostler.logline import fields
 from ostler.observe.hooks import HookArguments, WorkerFacts, WorkerHooks
-from ostler.observe.scoreboard import Scoreboard
+from ostler.observe.scoreboard import Scoreboard, WorkerState
 from ostler.observe.span import SpanMaker
 from ostler.process import privileges
 from ostler.process.channel import BootFailed, Channel, LogFiles, LogsRequest, Ready, Retire, RetireRequest, Stop
@@ -175,6 +175,7 @@ class _WorkerRole:
         for number in (signal.SIGINT, signal.SIGQUIT, CANCEL_SIGNAL):
             signal.signal(number, lambda *_: os._exit(0))
         signal.signal(signal.SIGABRT, self._abort)
+        leave_to_forks((*_ANSWERED, *WORKER_IGNORES))
         faulthandler.register(DUMP_SIGNAL, file=self.start.channel.fileno(), all_threads=True)
         unblock_all()
 
@@ -264,7 +265,6 @@ class _WorkerRole:
     def _serve_signals(self, reactor: Reactor) -> None:
         restore_default((CANCEL_SIGNAL,))  # too late: the master will hear Ready, and order what is to be done
         self.edge = SignalEdge((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1))
-        leave_to_forks((*_ANSWERED, *WORKER_IGNORES))
         signal.signal(signal.SIGABRT, self._abort)
         reactor.watch(self.edge.fileno(), self._hear_signals)
 
@@ -318,7 +318,8 @@ class _WorkerRole:
     def _end_orphans(self) -> None:
         scoreboard, own = self.start.scoreboard, os.getpid()
         for index in range(scoreboard.pages):
-            pid = scoreboard.page(index).pid
+            page = scoreboard.page(index)
+            pid = 0 if page.state is WorkerState.FREE else page.pid
             if pid and pid != own and _is_our_orphan(pid):
                 with contextlib.suppress(OSError):
                     _kill(pid, signal.SIGKILL)

@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import logging
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from ostler.config.address import StatsdAddress
 from ostler.lifecycle import RequestFinished
 from ostler.observe.resolve import Answer, Endpoint
-from ostler.observe.statsd import LogMetrics, Statsd, StatsdObserver, backlog_of, normal_prefix
+from ostler.observe.statsd import LogMetrics, Statsd, StatsdObserver, normal_prefix
 from tests.unit.observe.remotes import HOST, Desk, free_port, port_of, received, udp_server
 
 
@@ -198,19 +197,3 @@ def test_a_record_that_was_counted_by_its_maker_is_not_counted_again(
     logger.warning("w")
     assert received(server, 1) == [b"gunicorn.log.warning:1|c|@1.0"]
     assert not hasattr(lines.records[0], "_statsd_counted")
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="TCP_INFO")
-def test_the_backlog_of_a_listener_is_told_where_the_kernel_tells_it(tmp_path: Path) -> None:
-    for family, host in ((socket.AF_INET, HOST), (socket.AF_INET6, "::1")):
-        with socket.socket(family) as listener, contextlib.ExitStack() as clients:
-            listener.bind((host, 0))
-            listener.listen(16)
-            assert backlog_of(listener) == 0
-            for count in range(1, 4):
-                clients.enter_context(socket.create_connection((host, port_of(listener))))
-                assert backlog_of(listener) == count
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "s"))
-        listener.listen()
-        assert backlog_of(listener) is None
