@@ -29,7 +29,10 @@ READY = re.compile(r"worker ready .*?\bpid=(\d+)")
 FOREIGN = ("GUNICORN_CMD_ARGS", "OSTLER_CMD_ARGS", "PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME")
 
 # Below the kernel's ephemeral ports, so that no client's own port is in the way between the look and the bind.
-_ports = itertools.cycle(random.sample(range(18000, 30000), 12000))
+# Processes of one test run (pytest-xdist) must not meet on a port between `free_port` and its use.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_ports = itertools.cycle(random.sample(range(18000 + _process, 30000, _processes), 12000 // _processes))
 
 
 def free_port() -> int:

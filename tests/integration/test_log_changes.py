@@ -114,7 +114,13 @@ def test_log_that_cannot_be_reopened_goes_on_as_it_was(make_server: Callable[...
     assert server.worker_pids() == before
 
 
-CHATTY = "logconfig_dict = {'formatters': {'generic': {'format': 'configured %(message)s'}}}\n"
+# Without handlers of the root: to these the error log propagates, as in Gunicorn, and each line would come twice.
+CHATTY = """
+logconfig_dict = {
+    "formatters": {"generic": {"format": "configured %(message)s"}},
+    "root": {"level": "INFO", "handlers": []},
+}
+"""
 BROKEN = "logconfig_dict = {'handlers': {'bad': {'class': 'no.such.Handler'}}, 'root': {'handlers': ['bad']}}\n"
 LEAVING = """
 import os

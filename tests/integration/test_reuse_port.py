@@ -188,10 +188,10 @@ def test_usr2_that_turns_it_off_empties_what_is_left_over(
     write(server, 3, reuse_port=False)
     with Load(server.address, clients=4, keep_alive=False) as load:
         load.wait_for(50)
-        masters.succeed(server)
+        new = masters.succeed(server)
         load.wait_for(100)
         load.tally.assert_nothing_failed()
-        server.send_signal(signal.SIGHUP)
+        kill(new, signal.SIGHUP)
         wait_listeners(server, 1)
         load.wait_for(50)
     load.tally.assert_at_most(LOST_TO_THE_KERNEL)

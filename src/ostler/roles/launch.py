@@ -29,6 +29,7 @@ from ostler.process.passing import activate, take_over
 from ostler.process.reexec import HandOver, StartContext, handed_over
 from ostler.process.signals import MASTER_SIGNALS, SignalEdge, unblock_all
 from ostler.process.slots import SlotListeners
+from ostler.roles import reports
 from ostler.roles.generation import Maker, bind_options
 from ostler.roles.master import Master, Parts
 from ostler.roles.perform import Shared
@@ -149,8 +150,7 @@ class _Launcher:
             self.shared.leave_all()
 
     def _give_notice(self, logs: Logs) -> None:
-        for notice in self.settings.notices:
-            logs.error.warning("%s", escape(notice))
+        reports.tell_notices(logs.error, self.settings)
         if self.settings.daemon and "NOTIFY_SOCKET" in os.environ:
             logs.error.warning("daemon: leave it off under systemd with Type=notify, which would wait for the command")
         stale = loaded_before(self.settings)

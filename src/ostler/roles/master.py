@@ -96,7 +96,7 @@ class Master:
         parts.shared.serves = self._serves
 
     def run(self) -> int:
-        names = ",".join(listener.name for listener in self._first.listeners.fronts())
+        names = ",".join(dict.fromkeys(listener.name for listener in self._first.listeners.fronts()))
         # Tools look for these words of Gunicorn's.
         self._log.info("Listening at: %s (%d)", names, os.getpid())
         try:

@@ -16,9 +16,10 @@ from typing import Final
 from ostler.config.settings import Settings, keep_until_restart, restart_needed
 from ostler.config.usercode import ConfigFileError
 from ostler.errors import ConfigError, OstlerError, reason_of
-from ostler.logline import escape, fields
+from ostler.logline import fields
 from ostler.process.fork import Death, Trial
 from ostler.process.parent import die_with_parent
+from ostler.roles import reports
 from ostler.roles.generation import Generation, Maker
 from ostler.roles.perform import Performer
 from ostler.supervisor.events import Event, SettingsAccepted, SettingsRejected
@@ -137,8 +138,7 @@ class Reloader:
         generation = self._maker.next(self._number + 1, keep_until_restart(newest.settings, loaded), newest)
         self._number += 1
         log = generation.logs.error
-        for notice in loaded.notices:
-            log.warning("%s", escape(notice))
+        reports.tell_notices(log, loaded)
         for name in restart_needed(newest.settings, loaded):
             log.warning(fields("setting changed, which needs a restart; the former value stays", setting=name))
         names = [listener.name for listener in generation.listeners.all() if listener not in living]

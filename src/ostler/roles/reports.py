@@ -11,12 +11,16 @@ import traceback
 from time import monotonic as _monotonic
 from typing import Final, Protocol
 
+from ostler.config.sections import ENTRIES
+from ostler.config.setting import Support
+from ostler.config.settings import Settings
 from ostler.logline import escape, fields
 from ostler.observe.hooks import WorkerFacts
 from ostler.process.channel import Channel
 
 _SHOWN_REQUESTS: Final = 10
 _STDERR: Final = 2
+_UNUSED: Final = frozenset(entry.name for entry in ENTRIES if entry.support is Support.UNUSED)
 
 
 class Reported(Protocol):
@@ -59,6 +63,13 @@ def tell_defect(log: logging.Logger, sentence: str) -> None:
     except Exception:  # noqa: BLE001  filters and handlers are users' code
         with contextlib.suppress(OSError):
             os.write(_STDERR, f"{sentence}\n{traceback.format_exc()}".encode("utf-8", "backslashreplace"))
+
+
+def tell_notices(log: logging.Logger, settings: Settings) -> None:
+    """What was found while the settings were read, a line each; that a setting has nothing to act on is only news."""
+    for notice in settings.notices:
+        unused = notice.partition(":")[0] in _UNUSED
+        log.log(logging.INFO if unused else logging.WARNING, "%s", escape(notice))
 
 
 class ThreadWarning:

@@ -99,13 +99,14 @@ def test_the_default_format_gives_gunicorns_line():
     [
         ("h", "192.0.2.7"), ("l", "-"), ("u", "-"), ("r", "GET /a%20b?x=1 HTTP/1.1"), ("m", "GET"), ("U", "/a b"),
         ("q", "x=1"), ("H", "HTTP/1.1"), ("s", "200"), ("B", "5120"), ("b", "5120"), ("f", "https://example.org/"),
-        ("a", "agent/1.0"), ("T", "3"), ("D", "3004321"), ("M", "3004"), ("L", "3.004321"), ("p", f"<{os.getpid()}>"),
+        ("a", "agent/1.0"), ("T", "3"), ("D", "3004321"), ("M", "3004"), ("L", "3.004321"), ("p", "<PID>"),
         ("{Host}i", "example.org"), ("{X-ID}i", "last"), ("{none}i", "-"), ("{x-id}o", "out"),
         ("{CONTENT-TYPE}o", "text/plain"), ("{none}o", "-"), ("{remote_addr}e", "192.0.2.7"),
         ("{WSGI.url_scheme}e", "https"), ("{app.Tenant}e", "7"), ("{none}e", "-"), ("z", "-"), ("{x-id}z", "-"),
     ],
 )  # fmt: skip
 def test_each_atom(atom, expected):
+    expected = expected.replace("PID", str(os.getpid()))
     assert line(f"<%({atom})s>") == through(f"<%({atom})s>") == f"<{expected}>"
 
 
