@@ -206,10 +206,10 @@ class Logs:
 
     def close(self, timeout_s: float = 0.0) -> None:
         """Write what waits, for at most that long, and close the files; for a generation of which nothing is left."""
+        if self.syslog is not None:
+            self.syslog.remote.close()  # first: it may have losses to tell
         for log_file in self._files.values():
             log_file.close(timeout_s)
-        if self.syslog is not None:
-            self.syslog.remote.close()
 
     # -- building; also used by compat.glogging.Logger -------------------------------------------------------
 

@@ -74,9 +74,9 @@ class Journal:
             self.statsd.remote.flush()
 
     def close(self, timeout_s: float = 0.0) -> None:
-        self.logs.close(timeout_s)
         if self.statsd is not None:
-            self.statsd.remote.close()
+            self.statsd.remote.close()  # first: it may have losses to tell
+        self.logs.close(timeout_s)
 
 
 def open_journal(settings: Settings, hook_arguments: HookArguments, prepare_child: Callable[[], None]) -> Journal:

@@ -256,9 +256,11 @@ class Master:
         self._tell(StopAsked(quick))
 
     def _succeed(self) -> None:
-        if not self._supervisor.stopping:
-            self._succession.begin(self._shared.hooks.pre_exec)
-            self._shared.facts.new_master_pid = self._succession.successor or 0
+        if self._supervisor.stopping:  # of two signals that wait, the kernel may deliver TERM before USR2
+            self._log.warning(fields("USR2 ignored", reason="the server stops; wait for the new master before TERM"))
+            return
+        self._succession.begin(self._shared.hooks.pre_exec)
+        self._shared.facts.new_master_pid = self._succession.successor or 0
 
     def _dismiss(self) -> None:
         if self._performer.newest().settings.daemon:

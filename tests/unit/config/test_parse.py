@@ -24,6 +24,7 @@ from ostler.config.parse import (
     read_text_if_any,
     read_texts,
 )
+from ostler.config.sections.logs import read_level
 
 
 @pytest.mark.parametrize(("raw", "expected"), [(True, True), (False, False), ("true", True), (" FALSE ", False)])
@@ -191,3 +192,8 @@ def test_what_is_not_built_is_said_with_the_version_and_the_cure():
         f"certfile: TLS is not built yet in this version of Ostler ({ostler.__version__}); "
         "remove it (from gunicorn.conf.py)"
     )
+
+
+@pytest.mark.parametrize(("raw", "level"), [("warn", "warning"), ("FATAL", "critical"), (" Debug ", "debug")])
+def test_levels_have_the_names_of_the_logging_module_too(raw, level):
+    assert read_level(raw) == level

@@ -12,6 +12,13 @@ from ostler.config.sections.shapes import switch
 from ostler.config.setting import FlagKind, ReloadEffect, Section, Setting, Support, Takes
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
+_read_level = read_choice(*_LEVELS)
+_OLD_NAMES = {"warn": "warning", "fatal": "critical"}  # of the logging module
+
+
+def read_level(raw: object) -> str:
+    """A level of the error log."""
+    return _read_level(_OLD_NAMES.get(raw.strip().lower(), raw) if isinstance(raw, str) else raw)
 
 
 def read_skip(raw: object) -> tuple[str, ...]:
@@ -80,10 +87,10 @@ SETTINGS = (
         section=Section.LOGGING,
         flags=("--log-level",),
         metavar="LEVEL",
-        read=read_choice(*_LEVELS),
+        read=read_level,
         choices=_LEVELS,
         support=Support.DIFFERS,
-        note="an unknown level is an error; Gunicorn takes it for `info` without a word",
+        note="`warn` and `fatal` are `warning` and `critical`; others are errors, and not `info` without a word",
         default="info",
         reload=ReloadEffect.MASTER,
         doc="The least level that the error log shows: `debug`, `info`, `warning`, `error` or `critical`.",
