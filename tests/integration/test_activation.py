@@ -1,6 +1,5 @@
 """Sockets that systemd passes (LISTEN_FDS): by name, in place of `bind`, and kept open for the next server."""
 
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from tests.integration.harness import Server, bind_value
 from tests.integration.load import Load
 from tests.integration.masters import Masters, environment_of, masters
 from tests.integration.processes import children_of
+from tests.integration.proxy import find_tool
 
 __all__ = ["masters"]
 
@@ -115,12 +115,11 @@ def test_a_socket_that_is_not_wanted_any_more_is_forgotten(
 
 
 def test_real_socket_activation(make_server: Callable[..., Server]) -> None:
-    if shutil.which("systemd-socket-activate") is None:
-        pytest.skip("systemd-socket-activate is not installed")
+    activate = find_tool("systemd-socket-activate")
     server = make_server()
     assert not isinstance(server.address, str)
     kept = ("PYTHONPATH", "CONTRACT_DIR", "SPT_NOENV", "PYTHONUNBUFFERED", server.mark_text.partition("=")[0])
-    command = ["systemd-socket-activate", "-l", bind_value(server.address), "--fdname=web"]
+    command = [activate, "-l", bind_value(server.address), "--fdname=web"]
     command += [f"--setenv={name}" for name in kept]
     command += [sys.executable, "-m", "ostler", "-b", "fd://web", "contract:application"]
     server.launch(command, {}, server.home)

@@ -19,6 +19,7 @@ from tests.integration.harness import bind_value
 from tests.integration.lab import Lab
 from tests.integration.masters import command_line, pid_in
 from tests.integration.processes import descriptors
+from tests.integration.proxy import find_tool
 from tests.integration.waiting import wait_until
 
 ROOT = os.geteuid() == 0
@@ -221,7 +222,8 @@ def test_backlog_of_a_listener_changes(lab: Lab) -> None:
 
     def backlog() -> str:
         port = f"sport = :{lab.server.address[1]}"
-        return subprocess.run(["ss", "-ltnH", port], capture_output=True, text=True, check=True).stdout.split()[2]
+        command = [find_tool("ss"), "-ltnH", port]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[2]
 
     lab.change("backlog = 77")
     assert backlog() == "77"

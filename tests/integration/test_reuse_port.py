@@ -13,6 +13,7 @@ from tests.integration.harness import Server, bind_value, free_port
 from tests.integration.load import Load
 from tests.integration.masters import PROMOTED, Masters, masters
 from tests.integration.processes import PROC, children_of, kill
+from tests.integration.proxy import find_tool
 from tests.integration.waiting import wait_until
 
 __all__ = ["masters"]
@@ -210,7 +211,7 @@ def test_unix_socket_beside_it_stays_shared(serve: Callable[..., Server], master
             tcp.wait_for(30)
     unix.tally.assert_nothing_failed()
     tcp.tally.assert_nothing_failed()
-    shown = subprocess.run(["ss", "-xlH"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run([find_tool("ss"), "-xlH"], capture_output=True, text=True, check=True).stdout
     assert shown.count(server.address) == 1
     new = masters.succeed(server)
     with Client(port) as client:
