@@ -1,4 +1,3 @@
-import os
 import signal
 from collections.abc import Iterator
 
@@ -26,14 +25,14 @@ def test_names() -> None:
 
 def test_signals_are_taken_in_their_order(edge: SignalEdge) -> None:
     for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
     assert edge.take() == [signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2]
     assert edge.take() == []
 
 
 def test_blocked_signals_are_not_lost(edge: SignalEdge) -> None:
     mask = block_all()
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
     assert edge.take() == []
     restore_mask(mask)
     assert edge.take() == [signal.SIGUSR1]
@@ -41,7 +40,7 @@ def test_blocked_signals_are_not_lost(edge: SignalEdge) -> None:
 
 def test_ignored_signals_end_nothing_and_are_not_ignored_after_exec(edge: SignalEdge) -> None:
     ignore([signal.SIGUSR1])
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR1)
     assert signal.getsignal(signal.SIGUSR1) is not signal.SIG_IGN
     restore_default([signal.SIGWINCH])
     assert signal.getsignal(signal.SIGWINCH) is signal.SIG_DFL
@@ -49,5 +48,5 @@ def test_ignored_signals_end_nothing_and_are_not_ignored_after_exec(edge: Signal
 
 def test_thousands_of_unread_signals_do_no_harm(edge: SignalEdge) -> None:
     for _ in range(5000):
-        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
     assert set(edge.take()) == {signal.SIGUSR1}
