@@ -16,6 +16,7 @@ from typing import Any, Final
 from ostler.compat.glogging import Logger
 from ostler.config.address import StatsdAddress
 from ostler.logline import fields
+from ostler.observe import statsd
 from ostler.observe.line import Loss
 from ostler.observe.remote import Remote, Wiring
 from ostler.observe.resolve import ForkedResolver, Resolver, ThreadResolver
@@ -23,13 +24,14 @@ from ostler.observe.route import Destination
 from ostler.observe.statsd import COUNTED, LogMetrics, normal_prefix
 from ostler.process.fork import fork
 
-METRIC_VAR: Final = "metric"
-VALUE_VAR: Final = "value"
-MTYPE_VAR: Final = "mtype"
-GAUGE_TYPE: Final = "gauge"
-COUNTER_TYPE: Final = "counter"
-HISTOGRAM_TYPE: Final = "histogram"
-TIMER_TYPE: Final = "timer"
+# Gunicorn's names for them.
+METRIC_VAR: Final = statsd.METRIC
+VALUE_VAR: Final = statsd.VALUE
+MTYPE_VAR: Final = statsd.TYPE
+GAUGE_TYPE: Final = statsd.GAUGE
+COUNTER_TYPE: Final = statsd.COUNTER
+HISTOGRAM_TYPE: Final = statsd.HISTOGRAM
+TIMER_TYPE: Final = statsd.TIMER
 
 
 class StatsdSocket:
