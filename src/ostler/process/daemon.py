@@ -15,10 +15,9 @@ import signal as _signal
 import sys
 import time
 from collections.abc import Iterator
-from types import FrameType
 from typing import Final, NoReturn
 
-from ostler.process.signals import block_all, restore_mask
+from ostler.process.signals import SignalEdge, block_all, restore_mask
 
 _fork = os.fork
 _setsid = os.setsid
@@ -137,12 +136,10 @@ def _redirect(keep_stdio: bool) -> None:
         _close(null)
 
 
-class _Interrupted(BaseException):
-    """A signal asks the waiting command to end; the argument is its number."""
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Interrupted(number)
+class _Interrupted(Exception):
+    """Signals ask the waiting command to end; the arguments are their numbers. No handler raises it: it would do so
+    anywhere, also where the daemon is being ended.
+    """
 
 
 def _be_command(child: int, reader: int, mask: set[int]) -> NoReturn:
@@ -162,28 +159,30 @@ def _be_command(child: int, reader: int, mask: set[int]) -> NoReturn:
 def _wait(reader: int, pid: int, mask: set[int]) -> int:
     """The exit status of the command. A signal ends the daemon first: quickly, and by force at the second one."""
     verdict = b""
+    edge = SignalEdge(number for number in _INTERRUPTS if _signal.getsignal(number) != _signal.SIG_IGN)  # nohup
+    restore_mask(mask)
     try:
-        for number in _INTERRUPTS:
-            if _signal.getsignal(number) != _signal.SIG_IGN:  # nohup
-                _install(number, _interrupt)
-        restore_mask(mask)
-        for data in _arrivals(reader, pid):
+        for data in _arrivals(reader, pid, edge):
             verdict += data[: max(0, _LIMIT_VERDICT_BYTES - len(verdict))]
             if verdict == b"+":
                 return 0
         return _conclude(pid, verdict)
     except _Interrupted as interrupted:
         _close(reader)  # nobody listens any more: the daemon must not wait for that
-        _end(pid)
+        _end(pid, edge, forced=len(interrupted.args) > 1)
         return 128 + int(interrupted.args[0])
 
 
-def _arrivals(reader: int, pid: int) -> Iterator[bytes]:
-    """What the daemon writes, until it ends."""
+def _arrivals(reader: int, pid: int, edge: SignalEdge) -> Iterator[bytes]:
+    """What the daemon writes, until it ends. Raises _Interrupted."""
     poller = _poll()
     poller.register(reader, select.POLLIN)
+    poller.register(edge, select.POLLIN)
     while True:
-        if poller.poll(_LOOK_MS):
+        ready = [fd for fd, _ in poller.poll(_LOOK_MS)]
+        if edge.fileno() in ready and (numbers := edge.take()):
+            raise _Interrupted(*numbers)
+        if reader in ready:
             data = _read(reader, 65536)
             if not data:
                 return
@@ -192,13 +191,14 @@ def _arrivals(reader: int, pid: int) -> Iterator[bytes]:
             return
 
 
-def _end(pid: int) -> None:
-    """Stop the daemon quickly and wait until it is gone."""
-    with contextlib.suppress(_Interrupted):
-        _signal_daemon(pid, _signal.SIGINT)
-        until = _monotonic() + _KILL_AFTER_S
-        while _lives(pid) and _monotonic() < until:
-            _poll().poll(_PAUSE_MS)
+def _end(pid: int, edge: SignalEdge, forced: bool) -> None:
+    """Stop the daemon quickly and wait until it is gone; by force after a while, or when another signal asks."""
+    _signal_daemon(pid, _signal.SIGINT)
+    poller = _poll()
+    poller.register(edge, select.POLLIN)
+    until = _monotonic() + _KILL_AFTER_S
+    while not forced and _lives(pid) and _monotonic() < until:
+        forced = bool(poller.poll(_PAUSE_MS))
     if _lives(pid):
         _signal_daemon(pid, _signal.SIGKILL)
 

@@ -18,6 +18,8 @@ SOURCE = str(Path(__file__).parents[3] / "src")
 START = """
 import json, os, signal, sys
 from ostler.process.daemon import daemonize
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # whoever runs the tests may ignore them, as nohup does
+    signal.signal(number, signal.SIG_DFL)
 def note(what):
     with open("note.tmp", "w") as file:
         json.dump(what, file)
@@ -177,18 +179,36 @@ def test_a_signal_to_the_waiting_command_ends_the_daemon_too(command, number, po
     running = command(f"""
 daemonize(False)
 if not {polite}:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: open("asked", "w").close())
 note({{"pid": os.getpid()}})
-signal.pause()
+while True:
+    signal.sigtimedwait((), 0.01)
 """)
     pid = running.note()["pid"]
     running.process.send_signal(number)
     if not polite:
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.process.wait(0.3)
+        wait_until((running.note_file.parent / "asked").exists, "the daemon was asked to end")
+        assert running.process.poll() is None
         assert alive(pid)
         running.process.send_signal(number)
     assert running.ended()[::2] == (128 + number, "")
+    wait_until(lambda: not alive(pid), "the daemon ended")
+
+
+def test_two_signals_at_once_to_the_waiting_command_end_the_daemon_by_force(command):
+    running = command("""
+daemonize(False)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+note({"pid": os.getpid()})
+signal.pause()
+""")
+    pid = running.note()["pid"]
+    running.process.send_signal(signal.SIGSTOP)
+    running.process.send_signal(signal.SIGTERM)
+    running.process.send_signal(signal.SIGHUP)
+    running.process.send_signal(signal.SIGCONT)
+    status, _, err = running.ended()
+    assert (status in (128 + signal.SIGTERM, 128 + signal.SIGHUP), err) == (True, "")
     wait_until(lambda: not alive(pid), "the daemon ended")
 
 
