@@ -65,8 +65,8 @@ def test_a_forked_child_of_the_application_hears_its_own_term(serve: Callable[..
 def test_configuration_check_does_not_outlive_a_killed_master(serve: Callable[..., Server]) -> None:
     server = serve(workers=1, config=SLOW)
     (server.home / "slow").touch()
-    server.send_signal(signal.SIGHUP)
     workers = set(server.worker_pids())
+    server.send_signal(signal.SIGHUP)
     wait_until(lambda: len(children_of(server.master)) == 2, "the check runs")
     (check,) = set(children_of(server.master)) - workers
     kill(server.master, signal.SIGKILL)

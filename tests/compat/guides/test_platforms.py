@@ -63,7 +63,7 @@ def test_systemd_service_starts_and_reloads(site: Callable[..., Site]) -> None:
     reload = shlex.split(service["ExecReload"].replace("$MAINPID", str(here.server.master)))
     assert subprocess.run(reload, timeout=10, check=False).returncode == 0
     here.server.wait_log("reload complete")
-    assert before.isdisjoint(here.server.worker_pids())
+    wait_until(lambda: before.isdisjoint(here.server.worker_pids()), "the last old worker is gone")
 
 
 def test_systemd_finds_nothing_wrong_with_the_service(site: Callable[..., Site]) -> None:
