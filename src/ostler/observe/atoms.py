@@ -27,7 +27,12 @@ _BRACED: Final = re.compile(r"\{(.*)\}([ioe])", re.IGNORECASE | re.DOTALL)
 
 
 def safe(text: str) -> str:
-    """No quote, no control character, nothing beyond latin-1 as it is."""
+    """No quote, no backslash, no control character, nothing beyond latin-1 as it is: nobody writes a line but us.
+
+    (Gunicorn lets the backslash pass, and so a client end its field with one before a quote.)
+    """
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
     if text.isascii() and text.isprintable():
         return text.replace('"', '\\"')
     text = escape(text)

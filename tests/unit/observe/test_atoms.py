@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from ostler.lifecycle import RequestFinished
-from ostler.observe.atoms import LazyAtoms, SafeAtoms, TimeStamp
+from ostler.observe.atoms import LazyAtoms, SafeAtoms, TimeStamp, safe
 
 NAMES = set("hlutrmUqHsbBfaTDMLp")
 
@@ -108,3 +108,7 @@ def test_plain_atoms_escape_text_and_leave_the_rest():
     found = SafeAtoms({"a": 'say "hi"\n', "B": 5, "{x}i": "y"})
     assert found == {"a": 'say \\"hi\\"\\n', "B": 5, "{x}i": "y"}
     assert (found["{X}i"], found["none"], found["{None}i"]) == ("y", "-", "-")
+
+
+def test_a_client_cannot_end_its_field_by_a_backslash_before_a_quote():
+    assert safe('x\\" 200 "fake') == 'x\\\\\\" 200 \\"fake'
