@@ -4,6 +4,7 @@
 #   make test                  the whole test suite        (make test ARGS="-k reload -x")
 #   make check                 ruff and mypy --strict
 #   make bench                 wrk against Ostler and Gunicorn, side by side
+#   make fuzz                  try every mutant, find the planted bugs, then fuzz each target (make fuzz SECONDS=600)
 #   make docs                  write the reference, refresh the code blocks of the Markdown pages, check their links
 #   make clean                 remove what the targets above made
 #
@@ -22,7 +23,7 @@ READY := $(VENV)/.installed
 # True when the interpreter exists, is new enough and can make a virtual environment.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: run test check bench docs clean
+.PHONY: run test check bench fuzz docs clean
 
 run: $(READY)
 	cd examples/flask_app && exec $(abspath $(BIN))/ostler --config ostler.conf.py app:app
@@ -37,11 +38,15 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+fuzz: $(READY)
+	OSTLER_MUTATION=full $(BIN)/python -m pytest tests/mutation
+	$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 docs: $(READY)
 	$(BIN)/python -m docs.refresh
 
 clean:
-	rm -rf .venv .venv-* build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis fuzz/learnt
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

@@ -25,6 +25,7 @@ from ostler.config.settings import Settings
 from ostler.config.sources import load_settings
 from ostler.config.usercode import ConfigFileError
 from ostler.errors import OstlerError, UsageError
+from ostler.process.certificates import Certificates
 from ostler.process.reexec import start_context
 from ostler.roles.launch import Launch, run_master
 
@@ -75,11 +76,13 @@ def _run(argv: list[str]) -> int:
 
 
 def _check_application(settings: Settings) -> int:
-    """Load the application here, in this process, and say what is wrong with it; 0 or 1."""
+    """Load certificates and application here, in this process, and say what is wrong with them; 0 or 1."""
     for entry in settings.raw_env:
         name, _, value = entry.partition("=")
         os.environ[name] = value
     try:
+        if settings.hooks.ssl_context is None:  # a hook may do anything, and is for the master
+            Certificates.load(settings)
         load_configured(settings)
     except AppBootError as error:
         application = settings.paste or settings.wsgi_app

@@ -57,6 +57,16 @@ def _acts(*names: str) -> dict[str, str]:
     return {f"setting:{name}": f"{ACTS}::{name}" for name in names}
 
 
+def _shown(file: str, test: str, *keys: str) -> dict[str, str]:
+    """Rows that one integration test shows."""
+    return dict.fromkeys(keys, f"{INTEGRATION}/{file}.py::{test}")
+
+
+def _settings(file: str, **tests: str) -> dict[str, str]:
+    """Settings with the tests that show them."""
+    return {f"setting:{name}": f"{INTEGRATION}/{file}.py::{test}" for name, test in tests.items()}
+
+
 ELSEWHERE: Final[dict[str, str]] = {
     **_acts("config", "wsgi_app", "bind", "backlog", "workers", "worker_class", "threads", "worker_connections"),
     **_acts("max_requests", "max_requests_jitter", "timeout", "graceful_timeout", "boot_timeout", "keepalive"),
@@ -64,6 +74,52 @@ ELSEWHERE: Final[dict[str, str]] = {
     **_acts("request_buffering", "limit_request_line", "limit_request_fields", "limit_request_field_size"),
     **_acts("accesslog", "access_log_format", "errorlog", "loglevel", "capture_output", "reload"),
     **_acts("check_config", "print_config"),
+    **_settings("test_tls", certfile="test_curl_gets_an_answer_under_each_version"),
+    **_settings(
+        "test_tls_certificates",
+        keyfile="test_the_name_that_a_client_asks_for_chooses_the_certificate",
+        sni_certificates="test_command_line_names_certificates",
+        cert_reqs="test_client_certificates_are_asked_for_as_configured",
+        ca_certs="test_a_client_certificate_of_another_authority_is_refused",
+        ciphers="test_ciphers_choose_what_is_spoken",
+    ),
+    **_shown("test_tls_certificates", "test_ssl_context_hook_has_the_last_word", "hook:ssl_context"),
+    **_settings(
+        "test_tls_handshakes",
+        handshake_timeout="test_two_hundred_stalled_handshakes_delay_nobody_and_are_given_up",
+        suppress_ragged_eofs="test_an_end_that_was_not_announced_is_an_end_unless_told_otherwise",
+    ),
+    **_settings(
+        "test_proxy_protocol",
+        proxy_protocol="test_the_other_version_is_refused",
+        proxy_allow_ips="test_a_peer_that_is_not_in_the_list_may_not_say_who_it_is",
+    ),
+    **_shown(
+        "test_proxy_protocol",
+        "test_haproxy_says_who_its_clients_are",
+        *("environ:PROXY_PROTOCOL", "environ:PROXY_ADDR", "environ:PROXY_PORT"),
+    ),
+    **_settings(
+        "test_uwsgi",
+        protocol="test_the_application_sees_what_nginx_says",
+        uwsgi_allow_ips="test_a_peer_that_is_not_in_the_list_is_refused",
+    ),
+    **_settings(
+        "test_client_address",
+        remote_addr_from="test_forwarded_names_client_port_and_scheme",
+        trusted_hops="test_client_is_whom_the_trusted_proxies_saw",
+    ),
+    **_settings("test_body_limit", limit_request_body="test_a_chunked_body_is_refused_as_soon_as_it_is_too_large"),
+    **_settings(
+        "test_deadlines",
+        header_timeout="test_a_head_that_is_not_whole_in_time_is_answered_with_408",
+        body_timeout="test_silence_within_a_body_is_answered_with_408",
+        body_min_rate="test_a_body_below_the_least_rate_is_answered_with_408_though_never_silent",
+        body_total_timeout="test_a_body_is_answered_with_408_when_its_whole_time_is_over_at_any_rate",
+        write_timeout="test_who_takes_nothing_of_a_response_is_disconnected",
+        write_min_rate="test_who_takes_a_response_too_slowly_is_disconnected_and_who_hurries_is_not",
+        lingering_timeout="test_a_refused_client_is_read_for_a_while_and_then_closed",
+    ),
     "environ:wsgi.early_hints": f"{INTEGRATION}/test_http.py::test_early_hints_come_before_the_response",
     "environ:wsgi.file_wrapper": f"{INTEGRATION}/test_http.py::test_file_wrapper_sends_the_whole_file",
     "signal:TERM:master": f"{INTEGRATION}/test_stop.py::test_int_hurries_a_graceful_stop",

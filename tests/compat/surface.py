@@ -74,7 +74,7 @@ HOOKS: Final = (
     Hook("worker_exit", "server, worker", "worker"),
     Hook("nworkers_changed", "server, new_value, old_value", "master"),
     Hook("on_exit", "server", "master"),
-    Hook("ssl_context", "config, default_factory", "worker", refused=True),
+    Hook("ssl_context", "config, default_factory", "master"),
     Hook("on_dirty_starting", "arbiter", "dirty arbiter", refused=True),
     Hook("dirty_post_fork", "arbiter, worker", "dirty worker", refused=True),
     Hook("dirty_worker_init", "worker", "dirty worker", refused=True),
@@ -106,7 +106,6 @@ WORKER_CLASSES: Final = (
 )
 """The last two stand for whatever entry point of gunicorn.workers, and whatever class, somebody may name."""
 
-_NO_PROXY = refused("the PROXY protocol is not built yet")
 _NO_HTTP2 = refused("HTTP/2 is not built yet")
 ENVIRON: Final = (
     Fact("environ", "RAW_URI", "the request's target as received"),
@@ -114,12 +113,12 @@ ENVIRON: Final = (
     Fact("environ", "wsgi.early_hints", "sends a 103"),
     Fact("environ", "wsgi.file_wrapper", "sends a file"),
     Fact("environ", "SERVER_SOFTWARE", "name and version of the server", differs("`ostler/VERSION`")),
-    Fact("environ", "StopIteration", "raised by the application: the connection closes without a word"),
+    Fact("environ", "StopIteration", "raised by the application: the connection closes"),
     Fact("environ", "gunicorn.socket", "the client's socket, for WebSocket", refused("not built yet; it is not there")),
     Fact("environ", "gunicorn.sock", "the same, of gevent_pywsgi", _KIND),
-    Fact("environ", "PROXY_PROTOCOL", "`TCP4` or `TCP6` of a PROXY header", _NO_PROXY),
-    Fact("environ", "PROXY_ADDR", "the address that the client asked for", _NO_PROXY),
-    Fact("environ", "PROXY_PORT", "its port", _NO_PROXY),
+    Fact("environ", "PROXY_PROTOCOL", "`TCP4` or `TCP6` of a PROXY header"),
+    Fact("environ", "PROXY_ADDR", "the address that the client asked for"),
+    Fact("environ", "PROXY_PORT", "its port"),
     Fact("environ", "HTTP_VERSION", "of a request by HTTP/2", _NO_HTTP2),
     Fact("environ", "gunicorn.http2.send_trailers", "sends trailers", _NO_HTTP2),
     Fact("environ", "gunicorn.http2.priority_weight", "the stream's priority", _NO_HTTP2),

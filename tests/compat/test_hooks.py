@@ -33,7 +33,7 @@ SHOWN = {
 }
 """Argument -> what a hook notes of it: an argument of the wrong kind would raise."""
 
-HERE = [hook for hook in HOOKS if not hook.refused and hook.name != "pre_exec"]
+HERE = [hook for hook in HOOKS if not hook.refused and hook.name not in ("pre_exec", "ssl_context")]
 
 
 def config() -> str:

@@ -171,10 +171,10 @@ def test_the_environ_has_what_gunicorn_adds(server: Server) -> None:
 
 
 @covers("environ:StopIteration")
-def test_an_application_that_raises_stop_iteration_closes_without_a_word(server: Server) -> None:
+def test_an_application_that_raises_stop_iteration_ends_its_connection_and_the_log_says_so(server: Server) -> None:
     since = server.log_end()
     with server.client() as client:
         client.send(request_bytes("GET", "/stop"))
         assert client.at_end()
     assert server.get("/").status == 200
-    assert server.log(since) == ""
+    assert "the application ended the connection (StopIteration)" in server.log(since)

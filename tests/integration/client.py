@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Self
 from urllib.parse import urlencode
 
 Address = tuple[str, int] | str
@@ -83,7 +84,7 @@ class Client:
         self.buffer = bytearray()
         self.ended = False
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -71,6 +71,7 @@ class Load:
         keep_alive: bool = True,
         requests: int | None = None,
         accept: Callable[[Response], bool] = lambda response: response.status == 200,
+        make: Callable[[], Client] | None = None,
     ) -> None:
         self.address = address
         self.target = target
@@ -78,6 +79,7 @@ class Load:
         self.keep_alive = keep_alive
         self.requests = requests  # of each client; None: until the block ends
         self.accept = accept
+        self.make = make or (lambda: Client(address))
         self.tally = Tally()
         self.stopping = threading.Event()
         self.lock = threading.Lock()
@@ -135,7 +137,7 @@ class Load:
     def connect(self) -> Client | None:
         started = time.monotonic()
         try:
-            client = Client(self.address)
+            client = self.make()
         except OSError:
             with self.lock:
                 self.tally.refused.append(time.monotonic())

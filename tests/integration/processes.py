@@ -57,3 +57,11 @@ def cpu_seconds(pid: int) -> float:
     """User and system time that the process itself has used."""
     values = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory(pid: int) -> int:
+    """The most bytes that were ever resident, shared ones included."""
+    for line in (PROC / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"no VmHWM of {pid}")

@@ -94,7 +94,7 @@ def test_socket_of_a_living_server_is_not_stolen(serve: Callable[..., Server], t
         (["--no-such-flag"], {}, 2, ["--no-such-flag"]),
         (["--config", "missing.py"], {}, 1, ["missing.py"]),
         (["--preload"], {}, None, ["preload"]),
-        (["--certfile", "cert.pem"], {}, None, ["certfile", "TLS"]),
+        (["--certfile", "cert.pem"], {}, None, ["certfile", "cert.pem", "nothing there"]),
         ([], {"GUNICORN_CMD_ARGS": "--http-protocols h2"}, None, ["http_protocols", "GUNICORN_CMD_ARGS"]),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from ostler.config.sections import TABLE
 from ostler.config.setting import ReloadEffect, Setting
 from tests.integration.lab import Lab
+from tests.integration.secure import CERTIFICATES
 
 ROOT = os.geteuid() == 0
 SUBJECTS = [setting for setting in TABLE if setting.acts and setting.in_files]
@@ -49,6 +50,17 @@ TOGETHER = {
     "limit_request_line": "1000",
     "limit_request_fields": "50",
     "limit_request_field_size": "1000",
+    "limit_request_body": "5000000",
+    "handshake_timeout": "11",
+    "header_timeout": "12.5",
+    "body_timeout": "13",
+    "body_min_rate": "14",
+    "body_total_timeout": "15",
+    "write_timeout": "16",
+    "write_min_rate": "17",
+    "lingering_timeout": "1.5",
+    "remote_addr_from": "'forwarded'",
+    "trusted_hops": "2",
     "permit_obsolete_folding": "True",
     "strip_header_spaces": "True",
     "permit_unconventional_http_method": "True",
@@ -87,6 +99,17 @@ ALONE: list[dict[str, str]] = [
     {"logconfig": "'HOME/log.ini'"},
     {"logconfig_dict": "{'disable_existing_loggers': False}"},
     {"logconfig_json": "'HOME/log.json'"},
+    {"proxy_protocol": "'v2'", "proxy_allow_ips": "'10.0.0.1'"},
+    {"protocol": "'uwsgi'", "uwsgi_allow_ips": "'10.0.0.1'"},
+    {
+        "certfile": f"'{CERTIFICATES}/localhost.crt'",
+        "keyfile": f"'{CERTIFICATES}/localhost.key'",
+        "sni_certificates": f"{{'shop.example': '{CERTIFICATES}/shop.pem'}}",
+        "ca_certs": f"'{CERTIFICATES}/ca.pem'",
+        "cert_reqs": "1",
+        "ciphers": "'ECDHE+AESGCM'",
+        "suppress_ragged_eofs": "False",
+    },
 ]
 RESTART = {
     "reuse_port": "True",

@@ -220,3 +220,9 @@ def test_closed_standard_descriptors_do_not_disturb(start, closed):
     command = f'exec "{sys.executable}" -m ostler --print-config app_of_test:app {closed}'
     result = subprocess.run(["/bin/sh", "-c", command], cwd=start, capture_output=True, check=False)
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_checking_looks_into_certificates_too(run, start):
+    (start / "empty.pem").touch()
+    status, _, err = run("--check-config", "--certfile", "empty.pem", "app_of_test:app")
+    assert (status, err.splitlines()[-1].startswith("Error: certfile: expected a certificate in PEM in")) == (1, True)

@@ -188,7 +188,9 @@ class WsgiAdapter:
                 exchange.abort()
             case StopIteration():
                 # flask-sock and others end a hijacked connection this way under Gunicorn.
-                self._log.debug(fields("application ended the connection", method=head.method, path=head.path))
+                level = logging.DEBUG if exchange.started else logging.WARNING
+                text = "the application ended the connection (StopIteration)"
+                self._log.log(level, fields(text, method=head.method, path=head.path, response=exchange.started))
                 exchange.abort()
             case HttpError():
                 reason = error.detail or error.reason

@@ -18,7 +18,13 @@ from ostler.http.connection import END, NEED_DATA, Exchange
 from ostler.http.errors import HttpError
 
 MEMORY_BYTES: Final = 256 * 1024
-"""A body up to this size stays in memory."""
+"""A body up to this size stays in memory, while the worker's `WORKER_MEMORY_BYTES` last."""
+
+FREE_BYTES: Final = 16 * 1024
+"""So much of each is not counted: a thousand of them 16 MB."""
+
+WORKER_MEMORY_BYTES: Final = 32 * 1024 * 1024
+"""All bodies of one worker in memory together."""
 
 SPILL_BYTES: Final = 256 * 1024 * 1024
 """So much of a body is collected; the application reads what is beyond that while it arrives."""
@@ -81,12 +87,15 @@ class Budget:
 class BodyBuffer:
     """A body that is being collected: memory, then one unlinked file, then (cap, budget or disk) a tail in memory."""
 
-    __slots__ = ("_budget", "_memory", "_opened", "_reserved", "_spill", "_tail", "size")
+    __slots__ = ("_budget", "_held", "_memory", "_memory_budget", "_opened", "_reserved", "_spill", "_tail", "size")
 
-    def __init__(self, budget: Budget) -> None:
-        """Without a directory that can be written to, no file is used."""
+    def __init__(self, budget: Budget, memory: Budget) -> None:
+        """budget: the worker's for files (none is used without a directory to write to); memory: its for memory."""
         self.size = 0
         self._budget = budget
+        self._memory_budget = memory
+        self._held = 0
+        """Bytes of memory that were taken from its budget."""
         self._memory: io.BytesIO | None = io.BytesIO()
         self._spill: io.FileIO | None = None
         self._opened: io.BufferedReader | None = None
@@ -96,7 +105,7 @@ class BodyBuffer:
 
     def add(self, data: bytes) -> bool:
         """Keep `data`. False: kept, but collecting must end here; the application reads the rest as it comes."""
-        if self._memory is not None and self.size + len(data) <= MEMORY_BYTES:
+        if self._memory is not None and self._may_hold(self.size + len(data)):
             self._memory.write(data)
             self.size += len(data)
             return True
@@ -128,6 +137,23 @@ class BodyBuffer:
         if self._reserved:
             self._budget.give_back(self._reserved)
             self._reserved = 0
+        self._let_go()
+
+    def _may_hold(self, size: int) -> bool:
+        if size > MEMORY_BYTES:
+            return False
+        more = size - FREE_BYTES - self._held
+        if more <= 0:
+            return True
+        if not self._memory_budget.take(more):
+            return False
+        self._held += more
+        return True
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._memory_budget.give_back(self._held)
+            self._held = 0
 
     def _write(self, data: bytes) -> bool:
         fresh = self._memory.getvalue() + data if self._memory is not None else data
@@ -147,6 +173,7 @@ class BodyBuffer:
                 self._spill.seek(self.size)
             return False
         self._memory = None
+        self._let_go()
         return True
 
     def _drop_spill(self) -> None:

@@ -193,10 +193,14 @@ class Config(LookAlike):
 
     @property
     def ssl_options(self) -> dict[str, Any]:
-        return {entry.name: value_of(self._settings, entry.name) for entry in ENTRIES if entry.section is Section.TLS}
+        theirs = [entry.name for entry in ENTRIES if entry.section is Section.TLS and entry.gunicorn]
+        return {name: value_of(self._settings, name) for name in theirs}
 
     def forwarded_allow_networks(self) -> list[Network]:
         return list(self._settings.forwarded_allow_ips.networks)
+
+    def proxy_allow_networks(self) -> list[Network]:
+        return list(self._settings.proxy_allow_ips.networks)
 
     def get_cmd_args_from_env(self) -> list[str]:
         return shlex.split(self.env_orig.get("GUNICORN_CMD_ARGS", ""))

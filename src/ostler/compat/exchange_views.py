@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ostler.compat.look_alike import LookAlike
+from ostler.http.connection import Proxied
 from ostler.observe.hooks import RequestFacts, ResponseFacts
 
 
 class RequestView(LookAlike):
-    """req. Its trailers are dropped by the server, as a proxy would; without the PROXY protocol there is no info."""
+    """req. Its trailers are dropped by the server, as a proxy would."""
 
     _called = "req"
     _absent = (
@@ -30,13 +31,22 @@ class RequestView(LookAlike):
         self.trailers: list[tuple[str, str]] = []
         self.scheme = facts.scheme
         self.peer_addr = self.remote_addr = facts.peer
-        self.proxy_protocol_info = None
+        self.proxy_protocol_info = None if facts.proxied is None else _proxy_info(facts.proxied)
 
     def should_close(self) -> bool:
         """Whether the client asks that the connection end with this request."""
         options = [value.strip().lower() for name, value in self.headers if name == "CONNECTION"]
         words = {word.strip() for value in options for word in value.split(",")}
         return "close" in words or (self.version < (1, 1) and "keep-alive" not in words)
+
+
+def _proxy_info(proxied: Proxied) -> dict[str, object]:
+    """As Gunicorn has it; None for what the header did not say."""
+    client, proxy = proxied.source, proxied.destination
+    client_pair: tuple[object, object] = client if isinstance(client, tuple) else (client, None)
+    proxy_pair: tuple[object, object] = proxy if isinstance(proxy, tuple) else (proxy, None)
+    names = ("client_addr", "client_port", "proxy_addr", "proxy_port")
+    return {"proxy_protocol": proxied.protocol, **dict(zip(names, client_pair + proxy_pair, strict=True))}
 
 
 class ResponseView(LookAlike):

@@ -50,7 +50,7 @@ class GunicornViews:
 
     def introduce(self, master: MasterFacts) -> None:
         self._master = master
-        self._server = ServerView(master, self.worker, self._config, self._start)
+        self._server = ServerView(master, self.worker, self.config, self._start)
 
     def server(self) -> ServerView:
         if self._server is None:
@@ -60,7 +60,7 @@ class GunicornViews:
     def worker(self, facts: WorkerFacts) -> WorkerView:
         view = self._workers.get(facts.age)
         if view is None:
-            view = self._workers[facts.age] = KINDS[facts.settings.worker_class](facts, self._config)
+            view = self._workers[facts.age] = KINDS[facts.settings.worker_class](facts, self.config)
         self._facts[facts.age] = facts
         view.see(facts)  # a child describes itself anew, on the object that pre_fork has seen
         return view
@@ -70,13 +70,7 @@ class GunicornViews:
         self._facts.pop(facts.age, None)
         self._prune()
 
-    def request(self, facts: RequestFacts) -> RequestView:
-        return RequestView(facts)
-
-    def response(self, facts: ResponseFacts) -> ResponseView:
-        return ResponseView(facts)
-
-    def _config(self, settings: Settings, log: object) -> Config:
+    def config(self, settings: Settings, log: object) -> Config:
         # by identity: settings hold dicts, and equal ones of two generations may hold different hooks
         for known, config in self._configs:
             if known is settings:
@@ -85,6 +79,12 @@ class GunicornViews:
         made = Config.of(settings, logs, self._environ)
         self._configs.append((settings, made))
         return made
+
+    def request(self, facts: RequestFacts) -> RequestView:
+        return RequestView(facts)
+
+    def response(self, facts: ResponseFacts) -> ResponseView:
+        return ResponseView(facts)
 
     def _prune(self) -> None:
         """Let go of what belonged to generations that are gone."""

@@ -16,7 +16,7 @@ _HOOK_NAMES: Final = frozenset(entry.name for entry in HOOKS)
 _LISTS: Final = frozenset(
     {"access_log_skip", "dirty_apps", "forwarder_headers", "raw_env", "raw_paste_global_conf", "reload_extra_files"}
 )
-_TEXTS_WITH_COMMAS: Final = frozenset({"proxy_allow_ips", "uwsgi_allow_ips", "http_protocols"})
+_TEXTS_WITH_COMMAS: Final = frozenset({"http_protocols"})
 
 
 def no_hook(*_: object) -> None:
@@ -79,6 +79,8 @@ _SPECIAL: Final[dict[str, Callable[[Settings], Any]]] = {
     "bind": lambda settings: [str(address) for address in settings.bind],
     "pythonpath": lambda settings: ",".join(settings.pythonpath) or None,
     "forwarded_allow_ips": lambda settings: list(settings.forwarded_allow_ips.texts),
+    "proxy_allow_ips": lambda settings: list(settings.proxy_allow_ips.texts),
+    "uwsgi_allow_ips": lambda settings: list(settings.uwsgi_allow_ips.texts),
     "syslog_addr": lambda settings: str(settings.syslog_addr),
     "statsd_host": _statsd_host,
     "ssl_version": _ssl_version,

@@ -23,6 +23,9 @@ _EPILOG = (
 )
 
 
+_OURS = frozenset(entry.name for entry in TABLE if not entry.gunicorn)
+
+
 class Answered(Exception):
     """--help or --version was asked for: `text` is the whole answer, and nothing else is to be done."""
 
@@ -61,6 +64,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (from {self.place}); see ostler --help")
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """What a prefix may stand for: a flag of ours never takes a prefix away from one of Gunicorn's."""
+        found: list[Any] = super()._get_option_tuples(option_string)
+        return [each for each in found if each[0].dest not in _OURS] or found
 
 
 class _Answer(argparse.Action):

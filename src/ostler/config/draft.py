@@ -20,6 +20,14 @@ from ostler.config.setting import Support
 from ostler.errors import ConfigError
 
 _PATTERN_CHARACTERS = frozenset("*?[")
+_TLS_FILES = ("certfile", "keyfile", "ca_certs")
+_NEEDS = (
+    ("proxy_allow_ips", "proxy_protocol", "off"),
+    ("uwsgi_allow_ips", "protocol", "http"),
+    ("trusted_hops", "remote_addr_from", "peer"),
+)
+"""Settings that mean nothing while another one has its default."""
+
 _LOG_CONFIGURATIONS = ("logconfig_dict", "logconfig_json", "logconfig")  # the first that is set wins, as in Gunicorn
 
 
@@ -40,6 +48,7 @@ class Draft:
         self._choose_worker()
         self._choose_log_configuration()
         self._check_files()
+        self._check_tls()
         self._tell_what_has_no_effect()
 
     def _choose_application(self, directory: str) -> None:
@@ -65,9 +74,13 @@ class Draft:
         return path
 
     def _place_paths(self, base: str) -> None:
-        for name in ("accesslog", "errorlog", "pidfile", "tmp_upload_dir", "logconfig", "logconfig_json"):
+        for name in ("accesslog", "errorlog", "pidfile", "tmp_upload_dir", "logconfig", "logconfig_json", *_TLS_FILES):
             if self.values[name] not in (None, "-"):
                 self.values[name] = _under(base, self.values[name])
+        self.values["sni_certificates"] = {
+            name: (_under(base, certificate), None if key is None else _under(base, key))
+            for name, (certificate, key) in self.values["sni_certificates"].items()
+        }
         for name in ("pythonpath", "reload_extra_files"):
             self.values[name] = tuple(_under(base, path) for path in self.values[name])
         for name in ("syslog_addr", "statsd_host"):
@@ -114,10 +127,48 @@ class Draft:
                 origin = self._origin("tmp_upload_dir")
                 raise ConfigError(f'tmp_upload_dir: cannot write in "{upload}": permission denied (from {origin})')
 
+    def _check_tls(self) -> None:
+        """Whether the settings go together, and their files are there; what is in these is looked at with OpenSSL."""
+        certificate, key, hook = (self.values.get(name) for name in ("certfile", "keyfile", "ssl_context"))
+        if certificate is None and key is None:
+            if self.values["sni_certificates"]:
+                cure = "set certfile too: the certificate of clients that ask for another name, or none"
+                raise ConfigError(f"sni_certificates: TLS is off; {cure} (from {self._origin('sni_certificates')})")
+            for name in ("ca_certs", "ciphers", "ssl_context"):
+                if self.values.get(name) is not None:
+                    self.notices.append(f"{name}: has no effect without certfile (from {self._origin(name)})")
+            return
+        if certificate is None and hook is None:
+            raise ConfigError(f"keyfile: is of no use without certfile (from {self._origin('keyfile')})")
+        for name in _TLS_FILES:
+            self._check_pem(name, self.values[name])
+        for pair in self.values["sni_certificates"].values():
+            for path in pair:
+                self._check_pem("sni_certificates", path)
+        self._check_client_certificates()
+
+    def _check_pem(self, name: str, path: str | None) -> None:
+        if path is not None and (os.path.isdir(path) or not os.path.exists(path)):
+            raise self._error(name, "a file in PEM", path)
+
+    def _check_client_certificates(self) -> None:
+        authorities, wanted = self.values["ca_certs"], self.values["cert_reqs"]
+        if self.values.get("ssl_context") is not None:
+            return  # it may do this in its own way
+        if wanted and authorities is None:
+            cure = "set ca_certs to the authorities that sign the certificates of clients"
+            raise ConfigError(f"cert_reqs: nobody could be checked; {cure} (from {self._origin('cert_reqs')})")
+        if authorities is not None and not wanted:
+            origin = self._origin("ca_certs")
+            self.notices.append(f"ca_certs: has no effect, because cert_reqs is 0 (from {origin})")
+
     def _tell_what_has_no_effect(self) -> None:
         for entry in ENTRIES:
             if entry.support is Support.UNUSED and entry.name in self.origins:
                 self.notices.append(f"{entry.name}: has no effect: {entry.note} (from {self._origin(entry.name)})")
+        for name, other, off in _NEEDS:
+            if name in self.origins and self.values[other] == off:
+                self.notices.append(f"{name}: has no effect without {other} (from {self._origin(name)})")
         if "proc_name" in self.origins and importlib.util.find_spec("setproctitle") is None:
             self.notices.append(
                 "proc_name: has no effect: the package setproctitle is not installed; pip install ostler[setproctitle] "

@@ -89,6 +89,20 @@ def read_integer(at_least: int = 0, *, at_most: int | None = None) -> Callable[[
     return read
 
 
+def read_seconds(raw: object) -> float:
+    """A time of 0 or more, with decimals or without."""
+    expected = "a number of seconds, 0 or more"
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise BadValue(expected, raw)
+    try:
+        seconds = float(raw)
+    except (ValueError, OverflowError):
+        raise BadValue(expected, raw) from None
+    if not 0 <= seconds < float("inf"):
+        raise BadValue(expected, raw)
+    return seconds
+
+
 def _integer(raw: object, expected: str) -> int:
     if isinstance(raw, int):
         return int(raw)

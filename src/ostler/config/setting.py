@@ -17,6 +17,7 @@ class Section(Enum):
     WORKERS = "Worker processes"
     MECHANICS = "Server mechanics"
     SECURITY = "Security"
+    DEADLINES = "Deadlines"
     TLS = "TLS"
     HTTP2 = "HTTP/2"
     LOGGING = "Logging"
@@ -63,6 +64,7 @@ class Takes(Enum):
 
     TEXT = ("string",)
     INTEGER = ("integer",)
+    NUMBER = ("number",)
     SWITCH = ("boolean",)
     TEXTS = ("string", "array")  # one text, or an array of them
     TABLE = ("object",)

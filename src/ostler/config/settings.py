@@ -39,6 +39,7 @@ class Hooks:
     pre_exec: Hook | None = None
     nworkers_changed: Hook | None = None
     on_exit: Hook | None = None
+    ssl_context: Hook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +86,39 @@ class Settings:
     forwarder_headers: tuple[str, ...]  # UPPER CASE
     header_map: Literal["drop", "refuse", "dangerous"]
     request_buffering: bool
+    remote_addr_from: Literal["peer", "x-forwarded-for", "forwarded"]
+    trusted_hops: int | AllowList
+    proxy_protocol: Literal["off", "v1", "v2", "auto"]
+    proxy_allow_ips: AllowList
+    protocol: Literal["http", "uwsgi"]
+    uwsgi_allow_ips: AllowList
 
     limit_request_line: int  # 0: none
     limit_request_fields: int  # 0 was turned into the hard cap, 32768
     limit_request_field_size: int  # 0: none
+    limit_request_body: int  # 0: none
     permit_obsolete_folding: bool
     strip_header_spaces: bool
     permit_unconventional_http_method: bool
     permit_unconventional_http_version: bool
     casefold_http_method: bool
+
+    handshake_timeout: float  # of all deadlines: 0 is none
+    header_timeout: float
+    body_timeout: float
+    body_min_rate: int  # bytes a second
+    body_total_timeout: float
+    write_timeout: float
+    write_min_rate: int
+    lingering_timeout: float
+
+    keyfile: str | None  # None: the key is in certfile
+    certfile: str | None
+    sni_certificates: Mapping[str, tuple[str, str | None]]  # host name in lower case -> certificate and key
+    cert_reqs: int  # of clients: ssl.VerifyMode
+    ca_certs: str | None
+    suppress_ragged_eofs: bool
+    ciphers: str | None
 
     accesslog: str | None  # "-": stdout
     access_log_format: str  # or "json"
@@ -139,6 +164,11 @@ class Settings:
     def origin(self, name: str) -> str:
         """Where the value of `name` came from: "default", "PORT", "gunicorn.conf.py", "command line", ..."""
         return self.origins.get(name, DEFAULT_ORIGIN)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether clients speak TLS, on every address; as Gunicorn decides it."""
+        return bool(self.certfile or self.keyfile)
 
     @classmethod
     def defaults(cls, **changes: Any) -> "Settings":

@@ -12,26 +12,35 @@ import contextlib
 import logging
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from ostler.app.environ import EnvironTemplate
-from ostler.app.wsgi_input import BodyBuffer, Budget, ClientGone
+from ostler.app.wsgi_input import WORKER_MEMORY_BYTES, BodyBuffer, Budget, ClientGone
+from ostler.drivers.admission import NO_RULES, Admission, Rules
 from ostler.drivers.client import BODY_READ_BYTES, Client, State
+from ostler.drivers.deadlines import Deadlines
 from ostler.drivers.doors import Doors
+from ostler.drivers.eviction import Eviction
 from ostler.drivers.handover import Handover
-from ostler.drivers.outbox import WORKER_MEMORY_BYTES
+from ostler.drivers.outbox import Reserve
 from ostler.drivers.poller import READ, WRITE, Poller
+from ostler.drivers.ready import Ready
+from ostler.drivers.stream import PlainStream, Stream
 from ostler.drivers.timeouts import Timeouts
-from ostler.http.connection import Peer
+from ostler.drivers.transfer import Transferred
+from ostler.drivers.transport import Transport
+from ostler.http.connection import Peer, Wait
 from ostler.http.encode import DateField
 from ostler.http.errors import HttpError
 from ostler.http.h1 import H1Connection
 from ostler.http.limits import Limits
+from ostler.http.uwsgi import UwsgiConnection
 from ostler.logline import fields
 
 _monotonic = time.monotonic
+
+_CONNECTIONS: Final[dict[str, type[H1Connection]]] = {each.PROTOCOL: each for each in (H1Connection, UwsgiConnection)}
 
 HEAD_READ_BYTES: Final = 16 * 1024
 _LINGER_BYTES: Final = 256 * 1024 * 1024
@@ -54,11 +63,13 @@ class Clients:
         request_buffering: bool,
         log: logging.Logger,
         spill_directory: str | None = None,
+        rules: Rules = NO_RULES,
+        protocol: str = "http",
     ) -> None:
         """`beat` is called by a thread that runs the application and waits for its client: that is no hang."""
         self.now = _monotonic()
         """The leader's clock, set once for each poll."""
-        self.ready: deque[Client] = deque()
+        self.ready = Ready()
         """Clients with a complete exchange, which wait for a thread."""
         self._open: dict[int, Client] = {}
         self._poller = poller
@@ -72,11 +83,19 @@ class Clients:
         self._log = log
         self._date = DateField(int(time.time()))
         self._spill = Budget(directory=spill_directory)
-        self._memory = Budget(WORKER_MEMORY_BYTES, directory=spill_directory)
-        self.handover = Handover(doors, timeouts.farewell_s, self.drop)
+        self._bodies = Budget(WORKER_MEMORY_BYTES)
+        self._reserve = Reserve(spill_directory)
+        self._protocol = protocol
+        self.handover = Handover(doors, timeouts, self.drop)
+        self._eviction = Eviction(log, self.drop)
+        self._deadlines = Deadlines(self._open, doors, self.handover, log, self._refuse, self._dismiss, self.drop)
+        self.admission: Admission | None = None
+        """Newcomers; None where whoever connects is a client at once."""
+        if not rules.ask_nothing:
+            self.admission = Admission(rules, timeouts.greeting_s, poller, log, self._admit, self._decline)
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._open) + (0 if self.admission is None else len(self.admission))
 
     def get(self, fd: int) -> Client | None:
         """The client behind a descriptor."""
@@ -86,44 +105,55 @@ class Clients:
 
     def adopt(self, sock: socket.socket, peer: Peer) -> None:
         """Serve an accepted connection."""
-        client = self._make(sock, peer)
-        client.deadline = self.now + (self._timeouts.farewell_s if self._doors.draining else self._timeouts.head_s)
-        self._readable(client)
+        if self.admission is not None:
+            self.admission.begin(sock, peer)
+        else:
+            self._admit(sock, PlainStream(sock), peer, b"")
 
-    def take_over(self, sock: socket.socket, peer: Peer, unread: bytes) -> None:
+    def take_over(self, transferred: Transferred) -> None:
         """Serve a connection that a sibling kept alive, beginning with the bytes that it has read."""
-        client = self._make(sock, peer)
+        sock = transferred.socket
+        client = self._make(sock, PlainStream(sock), transferred.peer, transferred.protocol)
         client.served = True
         client.deadline = self.now + self._timeouts.keep_alive_s
         if self._doors.draining:
             client.deadline = self.now + self._timeouts.farewell_s
-        if unread:
-            client.connection.receive(unread)
+        self._start(client, transferred.unread)
+
+    def _admit(self, sock: socket.socket, stream: Stream, peer: Peer, data: bytes) -> None:
+        client = self._make(sock, stream, peer, self._protocol)
+        if self._doors.draining:
+            client.deadline = self.now + self.handover.farewell_s(client)
+        else:
+            self._limit(client, self._timeouts.head_s)
+        self._start(client, data)
+
+    def _decline(self, sock: socket.socket, peer: Peer, error: HttpError) -> None:
+        self._refuse(self._make(sock, PlainStream(sock), peer, "http"), error)
+
+    def _make(self, sock: socket.socket, stream: Stream, peer: Peer, protocol: str) -> Client:
+        transport = Transport(sock, stream, self._poller, self._timeouts, self._reserve, self._beat)
+        connection = _CONNECTIONS[protocol](self._limits, peer, self._date)
+        client = Client(transport, connection, self._template.for_connection(peer), self._timeouts, self._beat)
+        if self._doors.stopping:
+            connection.drain()
+        self._open[transport.fd] = client
+        transport.ask(READ)
+        return client
+
+    def _start(self, client: Client, data: bytes) -> None:
+        """Go on with bytes that were read already, or look for some."""
+        if data:
+            client.connection.receive(data)
             self._advance(client)
         else:
             self._readable(client)
-
-    def _make(self, sock: socket.socket, peer: Peer) -> Client:
-        client = Client(
-            sock,
-            H1Connection(self._limits, peer, self._date),
-            self._template.for_connection(peer),
-            self._poller,
-            self._timeouts,
-            self._memory,
-            self._beat,
-        )
-        if self._doors.stopping:
-            client.connection.drain()
-        self._open[client.fd] = client
-        client.ask(READ)
-        return client
 
     # -- events ----------------------------------------------------------------------------------------------
 
     def on_event(self, client: Client, event: int) -> None:
         """The poller reported `event` (READ | WRITE | GONE)."""
-        if event & WRITE and client.lent:
+        if event & WRITE and client.transport.lent:
             self._flush(client)
         state = client.state
         if state is State.READING:
@@ -136,35 +166,38 @@ class Clients:
 
     def _readable(self, client: Client) -> None:
         try:
-            data = client.sock.recv(HEAD_READ_BYTES if client.exchange is None else BODY_READ_BYTES)
+            data = client.transport.stream.recv(HEAD_READ_BYTES if client.exchange is None else BODY_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             self.drop(client)
             return
         client.raw = None
+        client.came += len(data)
         if not data:
             client.left = True
-        elif not self._has_permit() and client.between_requests:
+        elif (self.ready.waiting or not self._has_permit()) and client.between_requests:
             client.raw = client.connection.unread() + data
-            if self.handover.to_idle_sibling(client, client.raw):
+            if not self._has_permit() and self.handover.to_idle_sibling(client, client.raw):
                 return
         client.connection.receive(data)
         self._advance(client)
 
     def _flush(self, client: Client) -> None:
         try:
-            done = client.flush(self.now)
+            done = client.transport.flush(self.now)
         except ClientGone:
             if client.state is State.FLUSHING:
                 self.drop(client)
             return
-        if done and client.state is State.FLUSHING:
+        with client.transport.lock:  # meanwhile its thread may have gone on, and left something over again
+            over = done and client.state is State.FLUSHING and not client.transport.lent
+        if over:
             self._proceed(client)
 
     def _linger(self, client: Client) -> None:
         try:
-            data = client.sock.recv(BODY_READ_BYTES)
+            data = client.transport.sock.recv(BODY_READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -172,6 +205,7 @@ class Clients:
         client.taken += len(data)
         if not data or client.taken > _LINGER_BYTES:
             self.drop(client)
+        client.deadline = min(self.now + self._timeouts.linger_s, client.since + self._timeouts.linger_total_s)
 
     # -- from bytes to an exchange ---------------------------------------------------------------------------
 
@@ -184,15 +218,9 @@ class Clients:
                 if exchange is None:
                     self._await(client)
                     return
-                client.exchange = exchange
-                client.heading = False
-                length = exchange.head.body_length
-                if length == 0:
-                    client.complete = True
-                elif not self._buffering:
-                    client.complete = False
-                else:
-                    client.body = BodyBuffer(self._spill)
+                client.open_exchange(exchange, self.now)
+                if self._buffering and not client.complete:
+                    client.body = BodyBuffer(self._spill, self._bodies)
             if client.body is not None and not client.collect(client.body):
                 self._await(client)
                 return
@@ -200,17 +228,14 @@ class Clients:
             self._refuse(client, error)
             return
         client.state = State.QUEUED
-        self.ready.append(client)
+        self.ready.add(client)
 
     def next_ready(self) -> Client | None:
         """Take the oldest complete exchange; it is RUNNING now. None when there is none, or its client left."""
-        try:
-            client = self.ready.popleft()
-        except IndexError:
+        client = self.ready.take()
+        if client is None:
             return None
-        if client.gone or (client.left and client.raw is not None):
-            # It left while its request waited: nobody wants the answer (nginx's 499). What was pipelined behind an
-            # answered request is run all the same: such clients close their sending side and go on reading.
+        if client.nobody_waits:
             self._log.debug(fields("request skipped, its client left while it was queued", peer=client.peer_text))
             self.drop(client)
             return None
@@ -236,11 +261,12 @@ class Clients:
         except ClientGone:
             self.drop(client)
             return
-        with client.lock:
-            if client.lent:
+        transport = client.transport
+        with transport.lock:
+            if transport.lent:
                 client.state = State.FLUSHING
                 return
-        if client.gone:
+        if transport.gone:
             self.drop(client)
             return
         self._proceed(client)
@@ -250,7 +276,7 @@ class Clients:
         if client.connection.closed:
             self._part(client)
         elif client.left and not client.connection.head_started:
-            self.drop(client)
+            self._dismiss(client)
         else:
             self._advance(client)
 
@@ -261,36 +287,41 @@ class Clients:
             self._part(client)
             return
         if client.left:
-            self.drop(client)
+            self._dismiss(client)
             return
         if client.exchange is not None:
             self._send_continue(client)
-            client.deadline = self.now + self._timeouts.body_s
-            client.heading = False
+            client.deadline = self._timeouts.body.deadline(client.began, client.came, self.now)
         elif connection.head_started:
-            if not client.heading:
-                client.heading = True
-                client.deadline = self.now + self._timeouts.head_s
-        else:
-            client.heading = False
-            if client.served:
-                client.deadline = self.now + self._timeouts.keep_alive_s
+            self._limit(client, self._timeouts.head_s)
+        elif connection.waiting_for is Wait.BODY:
+            self._limit(client, self._timeouts.body.silence_s)  # the unread rest of an answered request
+        elif client.served:
+            client.timed = False
+            client.deadline = self.now + self._timeouts.keep_alive_s
         if self._doors.draining and client.exchange is None:
             if self.handover.farewell(client, self.now):
                 return
             if connection.closed:
                 self._part(client)
                 return
-        with client.lock:
+        with client.transport.lock:
             client.state = State.READING
-            client.ask(READ | max(client.events, 0) & WRITE)
+            client.transport.listen()
+
+    def _limit(self, client: Client, patience_s: float) -> None:
+        """One deadline for all of what has begun to arrive."""
+        if not client.timed:
+            client.timed = True
+            client.since = self.now
+            client.deadline = self.now + patience_s
 
     def _send_continue(self, client: Client) -> None:
         """A client that asked whether it may send its body (RFC 9110 section 10.1.1) is told now."""
         pieces = client.connection.data_to_send()
         if pieces:
             with contextlib.suppress(ClientGone):
-                client.send_now(pieces)
+                client.transport.send(pieces)
 
     def _refuse(self, client: Client, error: HttpError) -> None:
         """What came cannot be served: say so, and never read this connection's bytes again."""
@@ -307,82 +338,69 @@ class Clients:
         if not client.hang_up():
             self.drop(client)
             return
+        client.since = self.now
         client.deadline = self.now + self._timeouts.linger_s
-        with client.lock:
+        with client.transport.lock:
             client.state = State.LINGERING
-            client.ask(READ)
+            client.transport.ask(READ)
+
+    def _dismiss(self, client: Client) -> None:
+        """Close the connection of a client to whom nothing is owed; this is no truncation (RFC 8446 section 6.1)."""
+        client.transport.stream.close_notify()
+        self.drop(client)
 
     def fail(self, client: Client) -> None:
         """A defect of ours: end this client, and leave a thread that runs its exchange to find out by itself."""
-        with client.lock:
+        with client.transport.lock:
             if client.state is State.RUNNING or client.state is State.QUEUED:
                 client.left = True
-                client.break_off()
+                client.transport.break_off()
                 return
         self.drop(client)
 
     def drop(self, client: Client) -> None:
         """Close the transport now. Harmless when it is closed."""
-        with client.lock:
+        transport = client.transport
+        with transport.lock:
             if client.state is State.CLOSED:
                 return
             # Out of the table before the descriptor is free: it may be the next client's at once.
-            self._open.pop(client.fd, None)
-            client.unwatch()
+            self._open.pop(transport.fd, None)
+            transport.unwatch()
             client.close()
 
     # -- time, and the end -----------------------------------------------------------------------------------
 
     def drain_all(self) -> None:
         """Keep nobody for a further request."""
+        if self.admission is not None and self._doors.stopping:
+            self.admission.hurry(self._timeouts.farewell_s)
         for client in list(self._open.values()):
             if client.state is State.READING and client.exchange is None:
                 self.handover.farewell(client, self.now)
             elif self._doors.stopping:
                 client.connection.drain()
 
-    def tick(self) -> None:
-        """Once in a while: the Date of responses, deadlines, and connections that no sibling would take before."""
+    def tick(self) -> bool:
+        """Once in a while: the Date of responses, deadlines, and connections that no sibling would take before.
+
+        Returns:
+            False: there is more to do, and somebody may have come meanwhile.
+        """
         self._date.set(int(time.time()))
-        leaving = self._doors.draining and not self._doors.stopping
-        for client in list(self._open.values()):
-            if client.deadline <= self.now:
-                self._expire(client)
-            elif leaving:
-                self.handover.try_again(client)
+        self._reserve.spill.trim()
+        if self.admission is not None:
+            self.admission.tick()
+        return self._deadlines.enforce(self.now)
 
-    def _expire(self, client: Client) -> None:
-        state = client.state
-        if client.deadline > self.now:
-            return  # it has just moved on
-        match state:
-            case State.READING:
-                if client.exchange is not None or client.connection.head_started:
-                    self._refuse(client, HttpError(408, detail="the request did not arrive in time"))
-                else:
-                    self.drop(client)
-            case State.RUNNING:
-                with client.lock:
-                    if client.lent and client.deadline <= self.now:
-                        client.break_off()
-            case State.FLUSHING | State.LINGERING:
-                self.drop(client)
-            case State.QUEUED | State.CLOSED:
-                pass
-
-    def evict_longest_idle(self) -> bool:
-        """Close the connection that has waited longest for its next request. False: none waits."""
-        idle = [
-            client
-            for client in list(self._open.values())
-            if client.state is State.READING and client.exchange is None and not client.heading and client.served
-        ]
-        if not idle:
-            return False
-        self.drop(min(idle, key=lambda client: client.deadline))
-        return True
+    def make_room(self) -> bool:
+        """Close whoever can go best. False: nobody can."""
+        return self._eviction.make_room(self._open.values(), self.admission, self.now)
 
     def close(self) -> None:
         """Close every transport."""
+        if self.admission is not None:
+            self.admission.close()
         for client in list(self._open.values()):
             self.drop(client)
+        self._reserve.spill.close()

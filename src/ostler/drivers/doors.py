@@ -19,9 +19,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from ostler.drivers.transfer import TransferSockets
+from ostler.drivers.transfer import Transferred, TransferSockets
 from ostler.errors import reason_of
 from ostler.http.connection import Peer
+from ostler.http.h1 import H1Connection
 from ostler.logline import fields
 from ostler.observe.scoreboard import Page, Scoreboard, WorkerState
 from ostler.process.listeners import Listener
@@ -32,16 +33,24 @@ _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SHUT: Final = (errno.EINVAL, errno.EBADF, errno.ENOTSOCK)
 PAUSE_S: Final = 0.5
 """How long accepting pauses when the descriptor table (or the kernel's memory) is full."""
+_ROOM_AT_ONCE: Final = 8
+"""So many clients have to go then, if they can: others may come soon, and the application needs descriptors, too."""
 _COMPLAIN_S: Final = 60.0
 _DRAIN_ACCEPTS: Final = 8192
+_CROWD: Final = 256
+"""So many are accepted at a time, if no sibling would take them."""
+_UNSENT_BYTES: Final = 128 * 1024
+"""What the kernel may hold for a client beyond what is on its way to it (tcp(7), TCP_NOTSENT_LOWAT; accepted sockets
+have it of their listener). Otherwise it takes up to 4 MB for each client that does not read, which no other process can
+have, and which all of the machine's connections share (tcp_mem)."""
 
 
 class House(Protocol):
     """Who is behind the doors."""
 
     def adopt(self, sock: socket.socket, peer: Peer) -> None: ...
-    def take_over(self, sock: socket.socket, peer: Peer, unread: bytes) -> None: ...
-    def evict_longest_idle(self) -> bool: ...
+    def take_over(self, transferred: Transferred) -> None: ...
+    def make_room(self) -> bool: ...
 
 
 class Bell(Protocol):
@@ -72,6 +81,8 @@ class Doors:
         self._emptying = False
         """Retiring, and the listeners that are left have to be emptied first."""
         self._listeners = list(listeners)
+        for listener in listeners:
+            _bound_unsent(listener.socket)
         self._locals = {listener.fd: _local_name(listener) for listener in listeners}
         self._transfer = transfer
         self._scoreboard = scoreboard
@@ -103,7 +114,7 @@ class Doors:
     def make_room(self, clients: int) -> None:
         """In the leader: somebody who waits is worth more than an idle connection."""
         if clients >= self._limit and self._has_permit() and not self.draining:
-            self._house.evict_longest_idle()
+            self._house.make_room()
 
     def ring_again(self) -> None:
         """Look at the doors once in a while: with EPOLLEXCLUSIVE the only one who was woken may have closed its own."""
@@ -120,9 +131,9 @@ class Doors:
         """Whether another worker has a free thread."""
         return self._scoreboard.idle_workers(besides=self._page_index)
 
-    def transfer(self, client: socket.socket, peer: Peer, unread: bytes) -> bool:
+    def transfer(self, client: socket.socket, connection: H1Connection, unread: bytes) -> bool:
         """Hand a connection over. False: nobody can take it now."""
-        return self._transfer.send(client, peer, unread)
+        return self._transfer.send(client, connection.peer, connection.PROTOCOL, unread)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -204,7 +215,7 @@ class Doors:
         self._open = wanted
         for listener in self._listeners:
             if wanted:
-                bell.watch_shared(listener.fd, partial(self._accept, listener))
+                bell.watch_shared(listener.fd, partial(self._accept_crowd, listener))
             else:
                 bell.unwatch(listener.fd)
         if wanted:
@@ -213,6 +224,12 @@ class Doors:
             bell.unwatch(self._transfer.fileno())
         if not self.draining or self.stopping:
             self._page.state = WorkerState.IDLE if wanted else WorkerState.BUSY
+
+    def _accept_crowd(self, listener: Listener) -> None:
+        """Accept who waits. In the backlog they would wait in one line; here they take turns (ready.py)."""
+        for _ in range(_CROWD):
+            if not self._accept(listener) or self._clients >= self._limit or self.idle_sibling():
+                return
 
     def _accept(self, listener: Listener) -> bool:
         """Accept one client. False: nobody waits, or nobody can be let in."""
@@ -230,7 +247,7 @@ class Doors:
             return True  # this client went away again (ECONNABORTED and its kin, accept(2))
         sock.setblocking(False)
         self._clients += 1
-        if self._clients >= self._limit and self._house.evict_longest_idle():
+        if self._clients >= self._limit and self._house.make_room():
             self._clients -= 1
         # A Unix client's name is what it likes: a path like "10.0.0.1", or bytes (unix(7), abstract). It says nothing.
         peer = (address[0], address[1]) if isinstance(address, tuple) else ""
@@ -241,13 +258,13 @@ class Doors:
         """Take one connection that a sibling hands over."""
         transferred = self._transfer.receive()
         if transferred is not None:
-            self._house.take_over(transferred.socket, transferred.peer, transferred.unread)
+            self._house.take_over(transferred)
 
     def _pause(self, error: OSError) -> None:
         """The descriptor table is full: make room, wait, go on. Nothing else helps, and exiting would not either."""
         now = _monotonic()
-        self._paused_until = now + PAUSE_S
-        self._house.evict_longest_idle()
+        made = sum(self._house.make_room() for _ in range(_ROOM_AT_ONCE))
+        self._paused_until = now + (PAUSE_S / 10 if made else PAUSE_S)
         if now - self._complained >= _COMPLAIN_S:
             self._complained = now
             self._log.warning(
@@ -265,6 +282,13 @@ def _local_name(listener: Listener) -> tuple[str, int] | str:
     if isinstance(name, bytes):  # abstract (unix(7)): NUL and a name
         return os.fsdecode(name)
     return name if isinstance(name, str) else (name[0], name[1])
+
+
+def _bound_unsent(sock: socket.socket) -> None:
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS
+    if option is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
 
 
 def _shut(listener: Listener) -> None:

@@ -1,43 +1,43 @@
 """When a client goes over to a sibling: its next request would wait here, or this worker retires.
 
-How a connection travels is in transfer.py, whether a sibling is idle in doors.py. Bytes that are still to be sent
-and an open exchange keep a client here.
+How a connection travels is in transfer.py, whether a sibling is idle in doors.py. Bytes that are still to be sent, an
+open exchange and the state of TLS keep a client here.
 
 Editing rules: only whoever owns a client (client.py) hands it over. It is out of the poller before it is
 sent: epoll follows the open file.
 """
 
-from collections import deque
 from collections.abc import Callable
 
 from ostler.drivers.client import Client, State
 from ostler.drivers.doors import Doors
+from ostler.drivers.ready import Ready
+from ostler.drivers.timeouts import Timeouts
 
 
 class Handover:
     """Gives one worker's clients away."""
 
-    def __init__(self, doors: Doors, farewell_s: float, drop: Callable[[Client], None]) -> None:
-        """`drop` closes our copy of a client. `farewell_s`: what an idle client has left when no sibling takes it."""
+    def __init__(self, doors: Doors, timeouts: Timeouts, drop: Callable[[Client], None]) -> None:
+        """`drop` closes our copy of a client."""
         self._doors = doors
-        self._farewell_s = farewell_s
+        self._timeouts = timeouts
         self._drop = drop
 
     def to_idle_sibling(self, client: Client, unread: bytes) -> bool:
         """Hand over a client whose request would wait here. False: it stays ours."""
         return self._doors.idle_sibling() and self._send(client, unread)
 
-    def offer(self, ready: deque[Client]) -> None:
+    def offer(self, ready: Ready) -> None:
         """All our threads are busy: a sibling that has become idle may take what waits in `ready`."""
-        while ready and self._doors.idle_sibling():
-            try:
-                client = ready.popleft()
-            except IndexError:
+        while ready.waiting and self._doors.idle_sibling():
+            client = ready.take()
+            if client is None:
                 return
-            if client.left:
+            if client.nobody_waits:
                 self._drop(client)
             elif client.raw is None or not self._send(client, client.raw):
-                ready.appendleft(client)
+                ready.put_back(client)
                 return
 
     def farewell(self, client: Client, now: float) -> bool:
@@ -46,8 +46,13 @@ class Handover:
             return True
         client.connection.drain()
         if not client.connection.head_started:
-            client.deadline = min(client.deadline, now + self._farewell_s)
+            client.deadline = min(client.deadline, now + self.farewell_s(client))
         return False
+
+    def farewell_s(self, client: Client) -> float:
+        """Draining: how long a client that stays here may take to bring its last request."""
+        tied = client.transport.secured and not self._doors.stopping
+        return self._timeouts.tied_farewell_s if tied else self._timeouts.farewell_s
 
     def try_again(self, client: Client) -> None:
         """Retiring: siblings that would not take it before may take it now."""
@@ -58,13 +63,14 @@ class Handover:
         return client.between_requests and self._send(client, client.connection.unread())
 
     def _send(self, client: Client, unread: bytes) -> bool:
-        if client.lent:
+        transport = client.transport
+        if transport.lent or transport.secured:
             return False
-        with client.lock:
-            events = client.unwatch()
-        if self._doors.transfer(client.sock, client.connection.peer, unread):
+        with transport.lock:
+            events = transport.unwatch()
+        if self._doors.transfer(transport.sock, client.connection, unread):
             self._drop(client)
             return True
-        with client.lock:
-            client.ask(max(events, 0))
+        with transport.lock:
+            transport.ask(max(events, 0))
         return False

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ostler.app.environ import EnvironTemplate
+from ostler.drivers.admission import NO_RULES, Admission, Rules
 from ostler.drivers.client import Client
 from ostler.drivers.clients import Clients
 from ostler.drivers.crew import Crew
@@ -32,6 +33,8 @@ _monotonic = time.monotonic
 _BUSY_POLL_S: Final = 0.01
 """While requests wait for a thread: how often a sibling is looked for that could take one."""
 _DRAIN_POLL_S: Final = 0.05
+_SLICE_S: Final = 0.01
+"""So long applications are run before the next look at who else came: a crowd is heard out first, then takes turns."""
 
 RunExchange = Callable[[Client, int], None]
 """Runs the application for a client's complete exchange, on a permit's row. Never raises."""
@@ -55,10 +58,13 @@ class Reactor:
         log: logging.Logger,
         spill_directory: str | None = None,
         on_tick: Callable[[], object] = lambda: None,
+        rules: Rules = NO_RULES,
+        protocol: str = "http",
     ) -> None:
         """`leader_beats`: whoever leads writes the heartbeat; otherwise only a thread that may run the application.
 
         `spill_directory`: for what is buffered in files; None is the system's. `on_tick`: called about once a second.
+        `rules`: what connections go through before they speak `protocol` (the setting of that name).
         """
         self.crew = crew
         self.finished = False
@@ -86,6 +92,8 @@ class Reactor:
             request_buffering=request_buffering,
             log=log,
             spill_directory=spill_directory,
+            rules=rules,
+            protocol=protocol,
         )
         self._waker_out, self._waker_in = os.pipe()
         os.set_blocking(self._waker_out, False)
@@ -160,7 +168,7 @@ class Reactor:
         ready, handlers = clients.ready, self._handlers
         beats = may_run or self._leader_beats
         while not self.finished:
-            if ready and may_run and not self._run_ready():
+            if ready.waiting and may_run and not self._run_ready(0.0):
                 return
             if crew.wanted and not may_run:
                 crew.hand_back()
@@ -176,15 +184,18 @@ class Reactor:
             for fd, _ in events:
                 if fd in handlers:
                     self._handle(handlers[fd])
+            until = now + _SLICE_S
             for fd, event in events:
                 client = clients.get(fd)
                 if client is not None:
                     self._hear(client, event)
-                    if ready and may_run and not self._run_ready():
+                    if ready.waiting and may_run and _monotonic() < until and not self._run_ready(until):
                         return
+                elif clients.admission is not None:
+                    self._usher(clients.admission, fd, event)
             if now >= self._next_tick:
                 self._tick(now)
-            if ready and not crew.has_permit:
+            if ready.waiting and not crew.has_permit:
                 clients.handover.offer(ready)
 
     def _handle(self, handler: Callable[[], object]) -> None:
@@ -200,15 +211,24 @@ class Reactor:
             self._log.exception("connection failed; this is a defect of Ostler, please report it")
             self.clients.fail(client)
 
-    def _run_ready(self) -> bool:
+    def _usher(self, admission: Admission, fd: int, event: int) -> None:
+        try:
+            admission.on_event(fd, event)
+        except Exception:  # noqa: BLE001  a defect of ours must not take the others along
+            self._log.exception("connection failed; this is a defect of Ostler, please report it")
+            admission.fail(fd)
+
+    def _run_ready(self, until: float) -> bool:
         """Run what is queued now while there are permits; the caller leads. False: the lead was lost meanwhile.
+
+        One is run, and others until the time is `until`.
 
         What is queued meanwhile waits for the next poll: one client's pipeline must not keep the others unheard.
         """
         clients, crew = self.clients, self.crew
         leading = True
-        turns = len(clients.ready)
-        while leading and turns and clients.ready and (permit := crew.take_permit()) is not None:
+        turns = clients.ready.waiting
+        while leading and turns and clients.ready.waiting and (permit := crew.take_permit()) is not None:
             turns -= 1
             client = clients.next_ready()
             if client is not None:
@@ -218,6 +238,8 @@ class Reactor:
                 leading = crew.pick_up()
                 self._settle(client)
             crew.give_back(permit)
+            if _monotonic() >= until:
+                break
         if not leading:
             self._run_without_lead()
         return leading
@@ -225,7 +247,8 @@ class Reactor:
     def _run_without_lead(self) -> None:
         """Run queued exchanges while another thread leads, which may wait in its poll for something else."""
         clients, crew = self.clients, self.crew
-        while clients.ready and (permit := crew.take_permit()) is not None:
+        until = _monotonic() + _SLICE_S  # while permits are in use the doors are closed
+        while clients.ready.waiting and _monotonic() < until and (permit := crew.take_permit()) is not None:
             client = clients.next_ready()
             if client is not None:
                 self._beat_of_runner()
@@ -253,7 +276,7 @@ class Reactor:
             self._page.beat(_monotonic())
 
     def _patience(self, may_run: bool) -> float:
-        if self.clients.ready:
+        if self.clients.ready.waiting:
             return 0.0 if may_run and self.crew.has_permit else _BUSY_POLL_S
         now = self.clients.now
         return min(max(0.0, self._next_tick - now), self._doors.patience(now))
@@ -267,7 +290,8 @@ class Reactor:
     def _tick(self, now: float) -> None:
         draining = self._doors.draining
         self._next_tick = now + (_DRAIN_POLL_S if draining else self._beat_s)
-        self.clients.tick()
+        if not self.clients.tick():
+            self._next_tick = now
         self._on_tick()
         self._doors.ring_again()
         if draining and self._doors.drained() and not self.clients and self.crew.all_permits_back:

@@ -15,13 +15,13 @@ import json
 import socket
 import struct
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
-from ostler.http.connection import Peer
+from ostler.http.connection import Address, Peer, Proxied
 
 MESSAGE_BYTES: Final = 64 * 1024
-VERSION: Final = 1
+VERSION: Final = 2
 _HEADER: Final = struct.Struct("!BH")  # version, length of the JSON part; the unread bytes follow it
 _FD_SIZE: Final = array.array("i").itemsize
 _KIND: Final = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET  # macOS has no such pair
@@ -29,10 +29,11 @@ _KIND: Final = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SE
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """A connection that a sibling handed over."""
+    """A connection that a sibling handed over. `protocol` is what it speaks, as the setting `protocol` names it."""
 
     socket: socket.socket
     peer: Peer
+    protocol: str
     unread: bytes
 
 
@@ -57,13 +58,14 @@ class TransferSockets:
         """The descriptor that is readable while a connection waits to be taken."""
         return self._receiving.fileno()
 
-    def send(self, client: socket.socket, peer: Peer, unread: bytes) -> bool:
+    def send(self, client: socket.socket, peer: Peer, protocol: str, unread: bytes) -> bool:
         """Hand `client` over. True: it belongs to a sibling, close your copy. False: it is still yours.
 
         Raises nothing: a full queue (EAGAIN), too many descriptors in flight (ETOOMANYREFS) and a message above
         `MESSAGE_BYTES` all mean False.
         """
-        text = json.dumps([peer.address, peer.local]).encode()
+        proxied = None if peer.proxied is None else astuple(peer.proxied)
+        text = json.dumps([peer.address, peer.local, proxied, protocol]).encode()
         message = _HEADER.pack(VERSION, len(text)) + text + unread
         if len(message) > MESSAGE_BYTES:
             return False
@@ -91,8 +93,9 @@ class TransferSockets:
             client.close()
             return None
         _, length = _HEADER.unpack_from(message)
-        address, local = json.loads(message[_HEADER.size : _HEADER.size + length])
-        return Transferred(client, Peer(_address(address), _address(local)), message[_HEADER.size + length :])
+        address, local, proxied, protocol = json.loads(message[_HEADER.size : _HEADER.size + length])
+        peer = Peer(_address(address), _address(local), None if proxied is None else _proxied(*proxied))
+        return Transferred(client, peer, protocol, message[_HEADER.size + length :])
 
     def close(self) -> None:
         """Close both ends in this process."""
@@ -100,8 +103,13 @@ class TransferSockets:
         self._receiving.close()
 
 
-def _address(value: str | list[str | int]) -> str | tuple[str, int]:
+def _address(value: str | list[str | int]) -> Address:
     return value if isinstance(value, str) else (str(value[0]), int(value[1]))
+
+
+def _proxied(protocol: str, source: str | list[str | int] | None, destination: str | list[str | int] | None) -> Proxied:
+    ends = [None if end is None else _address(end) for end in (source, destination)]
+    return Proxied(protocol, *ends)
 
 
 def _take_descriptor(ancillary: list[tuple[int, int, bytes]]) -> socket.socket | None:

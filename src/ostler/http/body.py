@@ -79,13 +79,14 @@ _DONE: Final = _Part.DONE
 class ChunkedReader:
     """A body in chunks. Extensions and trailers are checked, counted and dropped."""
 
-    __slots__ = ("_extension_budget", "_left", "_part", "_scanned", "_trailer_budget", "complete")
+    __slots__ = ("_body_budget", "_extension_budget", "_left", "_part", "_scanned", "_trailer_budget", "complete")
 
     def __init__(self, limits: Limits) -> None:
         self._part = _SIZE
         self._left = 0
         """Bytes of the current chunk that are still to come."""
         self._scanned = 0
+        self._body_budget = limits.body or None
         self._extension_budget = limits.chunk_extension_bytes
         self._trailer_budget = limits.trailer_bytes
         self.complete = False
@@ -133,6 +134,10 @@ class ChunkedReader:
             if self._extension_budget < 0:
                 raise HttpError(400, "more bytes of chunk extensions than chunk_extension_bytes")
         self._left = int(match[1], 16)
+        if self._body_budget is not None:
+            self._body_budget -= self._left
+            if self._body_budget < 0:
+                raise HttpError(413, "a body in chunks that is larger than limit_request_body")
         self._part = _DATA if self._left else _TRAILERS
         received.skip(line + 2 - start)
         return True

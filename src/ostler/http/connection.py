@@ -6,10 +6,10 @@ does no I/O, has no clock and no threads: it belongs to one thread at a time, an
 Editing rules: protocols (h1.py) implement this file, drivers and adapters use it; a change here changes all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ostler.http.errors import HttpError
 from ostler.http.head import RequestHead
@@ -55,12 +55,51 @@ class FileSlice:
     length: int
 
 
+Address = tuple[str, int] | str
+"""(host, port), or a path of a Unix socket, "" where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """What a PROXY header said of the connection that its sender passes on."""
+
+    protocol: str
+    """TCP4, TCP6, UNIX; LOCAL for a connection of the sender's own, UNKNOWN for one that it does not describe."""
+    source: Address | None
+    destination: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """What a TLS handshake agreed on."""
+
+    version: str
+    cipher: str
+    bits: int
+    server_name: str | None
+    """What the client asked for (SNI)."""
+    resumed: bool
+    certificate: Mapping[str, Any] | None
+    """The client's, as `ssl.SSLSocket.getpeercert()` gives it; None without one."""
+    der: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Both ends of a transport: (host, port), or "" for a Unix socket."""
+    """Both ends of a transport, and what is known of it beyond them."""
 
-    address: tuple[str, int] | str
-    local: tuple[str, int] | str
+    address: Address
+    local: Address
+    proxied: Proxied | None = None
+    secured: Secured | None = None
+
+    @property
+    def text(self) -> str:
+        """Who it is, for the log: host and port; "unix" for a Unix socket without a name."""
+        address = self.address
+        if self.proxied is not None and self.proxied.source is not None:
+            address = self.proxied.source
+        return address or "unix" if isinstance(address, str) else f"{address[0]}:{address[1]}"
 
 
 Fields = Sequence[tuple[str, str]]

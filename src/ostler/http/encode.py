@@ -156,6 +156,9 @@ def _consider(kind: int, name: str, value: str, said: Said) -> bool:
             raise ResponseError("more than one Content-Length")
         said.length = _content_length(value)
         return False
+    if not only_text(value.encode("latin-1"), 0):
+        # Asked here, as what is not sent is not looked at again: a mistake is the same mistake in every field.
+        raise ResponseError(f"a control character in the value of a response field ({name})")
     if kind == _CONNECTION:
         options = connection_options[value]
         said.close = said.close or "close" in options

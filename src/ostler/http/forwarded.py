@@ -4,7 +4,8 @@ Trust is decided elsewhere (`forwarded_allow_ips`, once a connection); here is w
 
 Anchors: Gunicorn's `secure_scheme_headers`, `forwarder_headers` and `header_map`; RFC 3875 section 4.1.18; RFC 9110
 section 17.10 for why an underscore in a field's name is not harmless: X_Forwarded_For and X-Forwarded-For become one
-environ key, so that a client could add to what its proxy says.
+environ key, so that a client could add to what its proxy says. And CVE-2016-1000110 and its kin ("httpoxy") for why
+`Proxy` never becomes HTTP_PROXY, which HTTP clients in the application, or in what it starts, take for their proxy.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +59,8 @@ class FieldPolicy:
                         return None
                     case _:
                         raise HttpError(400, "a field's name has an underscore, and header_map refuses that")
+            if name == "proxy" and header_map != "dangerous":
+                return None
             return _WITHOUT_PREFIX.get(name) or "HTTP_" + name.upper().replace("-", "_")
 
         self.environ_key: Final[Callable[[str], str | None]] = Memo(key).__getitem__

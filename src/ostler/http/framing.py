@@ -12,7 +12,7 @@ from ostler.http.errors import HttpError, ResponseError
 from ostler.http.grammar import TOKEN, Memo
 from ostler.http.head import CHUNKED, RequestHead
 
-_KNOWN_CODINGS: Final = frozenset(("chunked", "gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"))
+_KNOWN_CODINGS: Final = frozenset(("gzip", "x-gzip", "deflate", "compress", "x-compress"))
 _LARGEST_LENGTH: Final = 2**63 - 1
 
 DECIDING: Final = frozenset(
@@ -47,9 +47,7 @@ def check_transfer_encoding(value: str) -> None:
         raise HttpError(400, "Transfer-Encoding must be a list of tokens")
     if "chunked" in codings[:-1] or "identity" in codings:
         raise HttpError(400, "chunked must be the last transfer coding, once")
-    if not _KNOWN_CODINGS.issuperset(codings):
-        raise HttpError(501, "unknown transfer coding")
-    if codings[-1] != "chunked":
+    if _KNOWN_CODINGS.issuperset(codings):
         raise HttpError(400, "a request's last transfer coding must be chunked")
     raise HttpError(501, "no transfer coding but chunked is decoded")
 
@@ -79,15 +77,15 @@ connection_options: Final[Memo[str, frozenset[str]]] = Memo(_connection_options,
 
 
 def expects_continue(value: str) -> bool:
-    """Whether an Expect field asks for 100 Continue.
+    """Whether an Expect field asks for 100 Continue. Empty elements of the list count for nothing (RFC 9110 5.6.1).
 
     Raises:
         HttpError: 417 for any other expectation.
     """
-    for expectation in value.split(","):
-        if expectation.strip(" \t").lower() != "100-continue":
-            raise HttpError(417, "the only expectation that is met is 100-continue")
-    return True
+    expectations = {expectation.strip(" \t").lower() for expectation in value.split(",")}
+    if not expectations <= {"100-continue", ""}:
+        raise HttpError(417, "the only expectation that is met is 100-continue")
+    return "100-continue" in expectations
 
 
 class ResponseFraming(Enum):

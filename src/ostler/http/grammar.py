@@ -25,9 +25,13 @@ VERSION: Final = re.compile(r"HTTP/([0-9])\.([0-9])")
 
 ABSOLUTE_FORM: Final = re.compile(r"(?i:https?)://([^/?]+)([/?].*)?")
 
-AUTHORITY_FORM: Final = re.compile(r"([^/?@]+):[0-9]{1,5}")
+AUTHORITY_FORM: Final = re.compile(r".*:[0-9]+")
+"""A port that is not left out; the whole must also be in `hosts`."""
 
-_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)(?::[0-9]{0,5})?")
+_HOST: Final = re.compile(
+    r"(?:(?:\[([0-9A-Fa-f:.]+)\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})++)(?::[0-9]{0,5})?)?"
+)
+"""uri-host and port, or nothing at all; a port without a host names no server (RFC 9110 section 4.2.1)."""
 
 _QUOTED: Final = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 

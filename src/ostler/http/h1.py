@@ -16,7 +16,7 @@ Anchors: RFC 9112 sections 6.3 (framing), 9.3 (persistence), 9.6 (tear-down); RF
 """
 
 from enum import Enum, auto
-from typing import Final
+from typing import ClassVar, Final
 
 from ostler.http.body import BodyReader, ChunkedReader, LengthReader
 from ostler.http.connection import Output, Peer, Wait
@@ -72,6 +72,9 @@ _NEXT: Final[dict[_Phase, dict[_Event, _Phase]]] = {
 
 class H1Connection:
     """One client that speaks HTTP/1.x: see connection.py for the contract and the module's text for the phases."""
+
+    PROTOCOL: ClassVar[str] = "http"
+    """As the setting `protocol` names what it speaks."""
 
     __slots__ = (
         "_exchange",
@@ -159,6 +162,10 @@ class H1Connection:
         length = head.body_length
         body: BodyReader | None = None
         if length:
+            if 0 < self._limits.body < length:
+                self.close()
+                self._faulted = True
+                raise HttpError(413, f"a body of {length} bytes, which is more than limit_request_body")
             body = LengthReader(length) if length > 0 else ChunkedReader(self._limits)
         if not head.keep_alive:
             self.closing = True

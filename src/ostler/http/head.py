@@ -3,6 +3,7 @@
 Made once a request by parse.py; immutable by convention (a frozen dataclass takes 0.8 µs to make, this 0.14).
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
@@ -23,6 +24,7 @@ class RequestHead:
         "keep_alive",
         "method",
         "minor",
+        "params",
         "path",
         "query",
         "target",
@@ -42,6 +44,7 @@ class RequestHead:
         keep_alive: bool,
         expect_continue: bool,
         upgrade: str | None,
+        params: Mapping[str, str] | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -62,6 +65,8 @@ class RequestHead:
         """The client of an HTTP/1.1 request with a body waits for 100 Continue."""
         self.upgrade = upgrade
         """The Upgrade field, when Connection lists it."""
+        self.params = params
+        """What a uwsgi request says beside its fields (CGI names such as REMOTE_ADDR); None over HTTP."""
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target} HTTP/1.{self.minor}>"

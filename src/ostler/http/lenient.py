@@ -76,7 +76,7 @@ def _joined(parts: list[str], limit: int) -> str:
     if 0 < limit < sum(len(part) + 2 for part in parts):
         raise HttpError(431, "a folded field longer than limit_request_field_size")
     name, _, _ = parts[0].partition(":")
-    if name.rstrip(" \t").lower() in DECIDING:
+    if name.lower() in DECIDING:
         raise HttpError(400, "a folded field decides about the message")
     return " ".join([parts[0].rstrip(" \t"), *(part.strip(" \t") for part in parts[1:])])
 

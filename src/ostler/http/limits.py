@@ -1,7 +1,7 @@
 """What is taken of a request before it is refused: how much of it (`Limits`), and what against the rules (`Leniency`).
 
-The first three limits are the operator's (`limit_request_line`, `limit_request_fields`, `limit_request_field_size`;
-0 means no limit of that kind). Whatever they say, a head stays finite: `head_bytes`.
+The first four limits are the operator's (`limit_request_line`, `limit_request_fields`, `limit_request_field_size`,
+`limit_request_body`; 0 means no limit of that kind). Whatever they say, a head stays finite: `head_bytes`.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ class Limits:
     request_line: int = 4094
     fields: int = 100
     field_size: int = 8190
+    body: int = 0
+    """A request's body, without its framing. In chunks it is counted as they announce themselves."""
     trailer_bytes: int = 16 * 1024
     """All trailers of one body together."""
     chunk_extension_bytes: int = 16 * 1024

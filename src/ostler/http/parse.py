@@ -171,7 +171,7 @@ def _parse_other_target(method: str, target: str) -> tuple[str, str, str | None]
     if target == "*" and method == "OPTIONS":
         return "*", "", None
     absolute = ABSOLUTE_FORM.fullmatch(target)
-    if absolute is None or absolute[1][0] == ":":
+    if absolute is None:
         raise HttpError(400, "a target is a path, or an http or https URI, or * for OPTIONS")
     host = hosts[absolute[1]]
     rest = absolute[2] or ""

@@ -6,6 +6,7 @@ Facts in, calls out: the master and the workers describe themselves with the sma
 Rules for editing. Hooks are not observers: they have an order, and what they raise matters:
 
     on_starting, when_ready          ConfigError: the server does not start
+    ssl_context                      ConfigError: the server, or the new generation, does not start
     pre_exec                         the new master is not started
     post_fork, post_worker_init      BootError: the worker fails to boot
     pre_request                      goes on to the caller, the request becomes a 500
@@ -25,6 +26,7 @@ from ostler.config.address import Address
 from ostler.config.settings import Settings
 from ostler.config.usercode import describe_exception
 from ostler.errors import BootError, ConfigError
+from ostler.http.connection import Proxied
 from ostler.lifecycle import Observer
 from ostler.logline import escape, fields
 from ostler.observe.logs import Logs
@@ -92,6 +94,7 @@ class RequestFacts:
     minor: int
     peer: tuple[str, int] | str
     scheme: str
+    proxied: Proxied | None = None  # what a PROXY header said of the connection
     look_alike: object = None  # kept between pre_request and post_request: hooks store attributes on it
 
 
@@ -122,6 +125,9 @@ class HookArguments(Protocol):
 
     def server(self) -> object:
         """The same object each time."""
+
+    def config(self, settings: Settings, log: object) -> object:
+        """What hooks know as cfg. The same object for each settings object."""
 
     def worker(self, facts: WorkerFacts) -> object:
         """The same object for each worker, also after the fork: what pre_fork stored on it, post_fork finds."""
@@ -269,6 +275,19 @@ class WorkerHooks:
     def _last_words(self, name: str, hook: Callable[..., object] | None) -> None:
         if hook is not None:
             call_logged(self._log, name, hook, self._arguments.worker(self._facts))
+
+
+def call_ssl_context(
+    hook: Callable[..., object], config: object, factory: Callable[[], object], log: logging.Logger
+) -> object:
+    """What the hook returned. Raises ConfigError: the hook raised, or the default context could not be made."""
+    try:
+        return hook(config, factory)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        log_failure(log, "hook failed, there is no SSL context", "ssl_context", error)
+        raise ConfigError(_summary("ssl_context", error)) from error
 
 
 def call_logged(log: logging.Logger, name: str, hook: Callable[..., object], *arguments: object) -> None:

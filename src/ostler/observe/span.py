@@ -68,9 +68,8 @@ class Span:
         maker = self._maker
         if maker.hooks.wants_requests:
             head = self._head
-            self._facts = RequestFacts(
-                head.method, head.target, head.path, head.query, head.fields, head.minor, peer.address, scheme
-            )
+            asked = head.method, head.target, head.path, head.query, head.fields, head.minor
+            self._facts = RequestFacts(*asked, peer.address, scheme, peer.proxied)
             maker.hooks.pre_request(self._facts)
 
     def end(  # noqa: PLR0913, PLR0917  an object for them would be made for each request, for nobody in most workers
@@ -97,7 +96,8 @@ class Span:
                 duration_s=_monotonic() - self._started,
                 method=head.method,
                 target=head.target,
-                protocol=PROTOCOLS[head.minor],
+                # Behind a proxy that speaks uwsgi: what the proxy's client said.
+                protocol=(head.params or {}).get("SERVER_PROTOCOL") or PROTOCOLS[head.minor],
             )
             for observer in maker.observers:
                 observer.request_finished(event)

@@ -4,9 +4,10 @@ A SOCK_STREAM socketpair per worker, non-blocking at both ends; what the bytes m
 says that the process at the other end is gone; both sides rely on it, so whoever forks closes the inherited ends of the
 other channels in the child.
 
-Descriptors of log files travel as SCM_RIGHTS (unix(7)), all those of a message with its first byte. One recvmsg returns
-the descriptors of at most one sendmsg, and the bytes of that with them, so batches and messages that carry some come in
-the same order. A batch that was cut short (no descriptor number is free) still takes its place in that order.
+Descriptors (of log files, of certificates) travel as SCM_RIGHTS (unix(7)), all those of a message with its first byte.
+One recvmsg returns the descriptors of at most one sendmsg, and the bytes of that with them, so batches and messages
+that carry some come in the same order. A batch that was cut short (no descriptor number is free) still takes its place
+in that order.
 
 Rules for editing: no policy here; nothing blocks; what a broken peer writes never raises, and never leaves a descriptor
 open.
@@ -24,6 +25,7 @@ from typing import Final
 
 from ostler.process.messages import (
     BootFailed,
+    CertificateFiles,
     LogFiles,
     LogsRequest,
     Message,
@@ -38,6 +40,7 @@ from ostler.process.messages import (
 
 __all__ = [
     "BootFailed",
+    "CertificateFiles",
     "Channel",
     "LogFiles",
     "LogsRequest",
@@ -62,14 +65,11 @@ _close = os.close
 
 @dataclass(slots=True)
 class _Unsent:
-    """names, others: of a LogFiles. data: what is left of the message. fds: our own copies, until its first byte is
-    sent.
-    """
+    """data: what is left of the message. fds: our own copies, until its first byte is sent."""
 
-    names: tuple[str, ...]
+    message: Message
     data: bytes
     fds: tuple[int, ...]
-    others: bool = False
     begun: bool = False
 
 
@@ -97,14 +97,14 @@ class Channel:
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send without waiting. To a peer that is gone this does nothing: its end is learned elsewhere.
 
-        fds: of a LogFiles, one for each name, at most LIMIT_FDS; they stay the caller's, who may close them at once.
-        LogFiles that wait for a stopped peer are kept as one, with the latest descriptor of each name. Raises
-        ValueError when names and descriptors do not match; OSError when a descriptor cannot be copied (EMFILE), and the
-        message is not sent then.
+        fds: of a LogFiles, one for each name, at most LIMIT_FDS; of a CertificateFiles, one. They stay the caller's,
+        who may close them at once. Of those that wait for a stopped peer, LogFiles are kept as one, with the latest
+        descriptor of each name, and of CertificateFiles the last. Raises ValueError when message and descriptors do not
+        match; OSError when a descriptor cannot be copied (EMFILE), and the message is not sent then.
         """
-        names = message.names if isinstance(message, LogFiles) else ()
-        carried = len(set(names))
-        if not len(fds) == len(names) == carried <= LIMIT_FDS:
+        carried = _carried(message)
+        distinct = len(set(message.names)) if isinstance(message, LogFiles) else carried
+        if not len(fds) == carried == distinct <= LIMIT_FDS:
             raise ValueError(f"expected {carried} descriptors (at most {LIMIT_FDS}) with {message}, got {len(fds)}")
         with self._sending:
             self._flush()
@@ -114,7 +114,7 @@ class Channel:
     def receive(self) -> list[Message] | None:
         """Messages that have arrived, maybe none; None when the other process is gone. Never blocks.
 
-        The descriptors of a LogFiles are closed on exec, and whoever gets the message must close them.
+        The descriptors of a message are closed on exec, and whoever gets the message must close them.
         """
         with self._sending:
             self._flush()
@@ -152,21 +152,35 @@ class Channel:
     # Sending
 
     def _enqueue(self, message: Message, fds: tuple[int, ...]) -> None:
-        if not isinstance(message, LogFiles):
-            self._unsent.append(_Unsent((), encode(message), ()))
-            return
-        latest = dict(zip(message.names, _copies_of(fds), strict=True))
+        copies = _copies_of(fds)
+        # A stopped worker costs one descriptor for each log, and one for certificates, however often these change.
+        waiting = [each for each in self._unsent if not each.begun]
+        match message:
+            case LogFiles():
+                message, copies = self._merged(message, copies, waiting)
+            case CertificateFiles():
+                for former in waiting:
+                    if isinstance(former.message, CertificateFiles):
+                        self._unsent.remove(former)
+                        _close_all(former.fds)
+            case _:
+                pass
+        self._unsent.append(_Unsent(message, encode(message), copies))
+
+    def _merged(
+        self, message: LogFiles, fds: tuple[int, ...], waiting: list[_Unsent]
+    ) -> tuple[LogFiles, tuple[int, ...]]:
+        """`message` with what others of its kind wait to say, in their place."""
+        latest = dict(zip(message.names, fds, strict=True))
         others = message.others
-        for former in [each for each in self._unsent if each.names and not each.begun]:
-            # A stopped worker costs one descriptor for each log, however often these are rotated.
-            self._unsent.remove(former)
-            others = others or former.others
-            for name, fd in zip(former.names, former.fds, strict=True):
-                if latest.setdefault(name, fd) != fd:
-                    _close(fd)
-        names = tuple(latest)
-        text = encode(LogFiles(names, others=others))
-        self._unsent.append(_Unsent(names, text, tuple(latest.values()), others))
+        for former in waiting:
+            if isinstance(former.message, LogFiles):
+                self._unsent.remove(former)
+                others = others or former.message.others
+                for name, fd in zip(former.message.names, former.fds, strict=True):
+                    if latest.setdefault(name, fd) != fd:
+                        _close(fd)
+        return LogFiles(tuple(latest), others=others), tuple(latest.values())
 
     def _flush(self) -> None:
         while self._unsent:
@@ -203,10 +217,10 @@ class Channel:
         return data
 
     def _with_descriptors(self, message: Message) -> Message:
-        if not isinstance(message, LogFiles) or not message.names:
+        if not isinstance(message, LogFiles | CertificateFiles) or not _carried(message):
             return message
         batch = self._batches.popleft() if self._batches else ()
-        if len(batch) == len(message.names):
+        if len(batch) == _carried(message):
             return replace(message, fds=batch)
         _close_all(batch)
         return message
@@ -216,6 +230,17 @@ class Channel:
         keep = 1 if self._parser.in_message and not self._ended else 0
         while len(self._batches) > keep:
             _close_all(self._batches.popleft())
+
+
+def _carried(message: Message) -> int:
+    """How many descriptors go with it."""
+    match message:
+        case LogFiles(names):
+            return len(names)
+        case CertificateFiles():
+            return 1
+        case _:
+            return 0
 
 
 def _ancillary(fds: tuple[int, ...]) -> list[tuple[int, int, "array.array[int]"]]:

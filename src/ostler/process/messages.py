@@ -84,7 +84,17 @@ class LogFiles:
     others: bool = False
 
 
-Message = Ready | BootFailed | RetireRequest | LogsRequest | Retire | Stop | LogFiles
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """Master -> worker: use these certificates for new connections.
+
+    fds: one, of what process.certificate_files has packed; as of LogFiles.
+    """
+
+    fds: tuple[int, ...] = ()
+
+
+Message = Ready | BootFailed | RetireRequest | LogsRequest | Retire | Stop | LogFiles | CertificateFiles
 
 
 def encode(message: Message) -> bytes:
@@ -119,6 +129,8 @@ def decode(line: bytes) -> Message | None:
             isinstance(name, str) for name in names
         ):
             return LogFiles(tuple(names), others=others)
+        case {"kind": "CertificateFiles"}:
+            return CertificateFiles()
     return None
 
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from ostler.config.settings import Settings
 from ostler.errors import ConfigError
-from ostler.observe.hooks import HookArguments
+from ostler.observe.hooks import HookArguments, call_ssl_context
 from ostler.observe.logs import Logs
 from ostler.observe.scoreboard import Scoreboard
+from ostler.process.certificates import Certificates, Factory
 from ostler.process.listeners import BindOptions
 from ostler.process.privileges import can_become
 from ostler.process.slots import SlotListeners
@@ -37,6 +38,7 @@ class Generation:
     journal: Journal
     scoreboard: Scoreboard
     surroundings: Surroundings
+    certificates: Certificates | None
 
     @property
     def logs(self) -> Logs:
@@ -72,10 +74,26 @@ class Maker:
             raise ConfigError(problem)
         return open_journal(settings, self.hook_arguments, self.prepare_child)
 
-    def first(self, settings: Settings, listeners: SlotListeners, journal: Journal) -> Generation:
+    def certificates(self, settings: Settings, journal: Journal) -> Certificates | None:
+        """None: no TLS. Raises ConfigError."""
+        log, hook = journal.logs.error, settings.hooks.ssl_context
+
+        def customize(factory: Factory) -> object:
+            assert hook is not None
+            return call_ssl_context(hook, self.hook_arguments.config(settings, journal.log), factory, log)
+
+        return Certificates.load(settings, None if hook is None else customize)
+
+    def first(
+        self,
+        settings: Settings,
+        listeners: SlotListeners,
+        journal: Journal,
+        certificates: Certificates | None,
+    ) -> Generation:
         pages = settings.workers * _PAGES_PER_WORKER + _SPARE_PAGES
         board = Scoreboard(pages, max(1, settings.threads))
-        return Generation(1, settings, listeners, journal, board, Surroundings.now())
+        return Generation(1, settings, listeners, journal, board, Surroundings.now(), certificates)
 
     def next(self, number: int, settings: Settings, newest: Generation) -> Generation:
         """Raises BindError or ConfigError, and has changed nothing then."""
@@ -83,6 +101,12 @@ class Maker:
         listeners = newest.listeners.rebind(settings.bind, settings.backlog, bind_options(settings), settings.workers)
         try:
             journal = newest.journal if newest.journal.serves(settings) else self.journal(settings)
+            try:
+                certificates = self.certificates(settings, journal)
+            except BaseException:
+                if journal is not newest.journal:
+                    journal.close()
+                raise
         except BaseException:
             for listener in listeners.all():
                 if listener not in living:
@@ -96,7 +120,7 @@ class Maker:
         board = newest.scoreboard
         if settings.threads > newest.settings.threads:
             board = Scoreboard(board.pages, settings.threads)
-        return Generation(number, settings, listeners, journal, board, Surroundings.now())
+        return Generation(number, settings, listeners, journal, board, Surroundings.now(), certificates)
 
 
 def bind_options(settings: Settings) -> BindOptions:

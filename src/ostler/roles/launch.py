@@ -1,6 +1,7 @@
 """From settings to a running master: daemon, logs, pid file, hooks and sockets, in the order of Gunicorn's.
 
-    daemon -> logs -> pid file and title -> on_starting -> sockets (a former master's, systemd's, new ones) -> the loop
+    daemon -> logs -> pid file and title -> on_starting -> certificates -> sockets (a former master's, systemd's, new
+    ones) -> the loop
 
 Rules for editing: whatever fails here is an OstlerError that says the cure; a daemon's command hears of it too.
 """
@@ -120,13 +121,15 @@ class _Launcher:
             edge = SignalEdge(MASTER_SIGNALS)
             unblock_all()  # whoever started us may have had signals blocked
             try:
+                certificates = maker.certificates(settings, journal)
+                reports.tell_doubts(logs.error, certificates)
                 listeners = self._listen(logs, edge)
                 left_over = self._close_unused(listeners)
                 self.shared = Shared(TransferSockets.create(), launch.hook_arguments, facts, hooks)
                 parts = Parts(
                     load_settings=launch.load_settings,
                     shared=self.shared,
-                    first=maker.first(settings, listeners, journal),
+                    first=maker.first(settings, listeners, journal, certificates),
                     maker=maker,
                     edge=edge,
                     presence=presence,

@@ -96,7 +96,7 @@ class Master:
         parts.shared.serves = self._serves
 
     def run(self) -> int:
-        names = ",".join(dict.fromkeys(listener.name for listener in self._first.listeners.fronts()))
+        names = reports.addresses(self._first.listeners.fronts(), self._first.settings)
         # Tools look for these words of Gunicorn's.
         self._log.info("Listening at: %s (%d)", names, os.getpid())
         try:
@@ -149,6 +149,7 @@ class Master:
             child.channel.flush()
         self._tell(Beats({child.pid: child.facts.page.last_beat for child in children}))
         self._performer.tick_logs()
+        self._performer.tick_certificates()
         self._succession.look()
         self._shared.facts.old_master_pid = self._succession.predecessor or 0
         if len(children) != self._workers_seen:

@@ -17,18 +17,21 @@ from time import monotonic as _monotonic
 from typing import Final, NoReturn
 
 from ostler.drivers.transfer import TransferSockets
-from ostler.errors import OstlerError, reason_of
-from ostler.logline import escape
+from ostler.errors import ConfigError, OstlerError, reason_of
+from ostler.logline import escape, fields
 from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks, WorkerFacts
 from ostler.observe.scoreboard import WorkerState
-from ostler.process.channel import Channel, LogFiles, Retire, Stop
+from ostler.process import certificate_files
+from ostler.process.certificates import Certificates
+from ostler.process.channel import CertificateFiles, Channel, LogFiles, Retire, Stop
 from ostler.process.fork import fork, send_signal
 from ostler.process.listeners import Listener
 from ostler.process.signals import CANCEL_SIGNAL, DUMP_SIGNAL
 from ostler.roles import reports
+from ostler.roles.assembly import WorkerStart
 from ostler.roles.generation import Generation
 from ostler.roles.journal import Journal
-from ostler.roles.worker import WorkerStart, run_worker
+from ostler.roles.worker import run_worker
 from ostler.supervisor.actions import (
     Action,
     CloseListeners,
@@ -191,6 +194,46 @@ class Performer:
             if child.generation.journal is journal:
                 child.channel.send(LogFiles(names, others=others), fds)
 
+    # -- certificates
+
+    def tick_certificates(self) -> None:
+        """Once a second: changed files are used, here for later forks, and in the workers."""
+        for generation in self._generations.values():
+            certificates = generation.certificates
+            if certificates is None:
+                continue
+            try:
+                changed = certificates.look()
+            except ConfigError as error:
+                text = "changed certificates are not used, the former ones stay"
+                self.log.warning("%s", fields(text, gen=generation.number, error=error))
+                continue
+            if changed:
+                self.log.info("%s", fields("certificates changed", gen=generation.number, files=",".join(changed)))
+                self._send_certificates(generation, certificates)
+                reports.tell_doubts(self.log, certificates)
+
+    def _send_certificates(self, generation: Generation, certificates: Certificates) -> None:
+        try:
+            fd = certificate_files.pack(certificates.contents)
+        except OSError as error:
+            text = "workers keep the former certificates; the next ones that start have the new ones"
+            self.log.warning("%s", fields(text, gen=generation.number, error=reason_of(error)))
+            return
+        try:
+            for child in self.children.values():
+                if child.generation is generation:
+                    self._send_certificate_file(child, fd)
+        finally:
+            os.close(fd)
+
+    def _send_certificate_file(self, child: Child, fd: int) -> None:
+        try:
+            child.channel.send(CertificateFiles(), (fd,))
+        except OSError as error:
+            text = "a worker keeps the former certificates; it has the new ones when it is replaced"
+            self.log.warning("%s", fields(text, pid=child.pid, error=reason_of(error)))
+
     def gauge(self, name: str, value: int, kind: str = "gauge") -> None:
         """A metric of the master's."""
         statsd = self.newest().journal.statsd
@@ -322,6 +365,7 @@ class Performer:
                 channel=channel,
                 transfer=self.shared.transfer,
                 journal=generation.journal,
+                certificates=generation.certificates,
                 hook_arguments=self.shared.hook_arguments,
             )
         )

@@ -111,10 +111,11 @@ class Reloader:
         trial.close()
 
     def _try_settings(self) -> None:
-        """In the child. Logs are set up too: their configuration is user code as well (failures L5)."""
+        """In the child. Logs are set up too: their configuration is user code as well (failures L5); so may TLS be."""
         die_with_parent(self._performer.shared.facts.pid)
         try:
-            self._maker.journal(self._load_settings())
+            settings = self._load_settings()
+            self._maker.certificates(settings, self._maker.journal(settings))
         except ConfigFileError as error:
             raise ConfigError(f"{error}\n{error.traceback_text.rstrip()}") from error
 
@@ -139,11 +140,12 @@ class Reloader:
         self._number += 1
         log = generation.logs.error
         reports.tell_notices(log, loaded)
+        reports.tell_doubts(log, generation.certificates)
         for name in restart_needed(newest.settings, loaded):
             log.warning(fields("setting changed, which needs a restart; the former value stays", setting=name))
-        names = [listener.name for listener in generation.listeners.all() if listener not in living]
-        if names:
-            log.info("Listening at: %s (%d)", ",".join(names), os.getpid())
+        added = [listener for listener in generation.listeners.all() if listener not in living]
+        if added:
+            log.info("Listening at: %s (%d)", reports.addresses(added, generation.settings), os.getpid())
         return generation
 
     def _reject(self, problem: str) -> None:

@@ -6,8 +6,10 @@ Rules for editing: text only; nothing here decides or signals.
 import contextlib
 import logging
 import os
+import re
 import threading
 import traceback
+from collections.abc import Iterable
 from time import monotonic as _monotonic
 from typing import Final, Protocol
 
@@ -16,7 +18,9 @@ from ostler.config.setting import Support
 from ostler.config.settings import Settings
 from ostler.logline import escape, fields
 from ostler.observe.hooks import WorkerFacts
+from ostler.process.certificates import Certificates
 from ostler.process.channel import Channel
+from ostler.process.listeners import Listener
 
 _SHOWN_REQUESTS: Final = 10
 _STDERR: Final = 2
@@ -70,6 +74,20 @@ def tell_notices(log: logging.Logger, settings: Settings) -> None:
     for notice in settings.notices:
         unused = notice.partition(":")[0] in _UNUSED
         log.log(logging.INFO if unused else logging.WARNING, "%s", escape(notice))
+
+
+def tell_doubts(log: logging.Logger, certificates: Certificates | None) -> None:
+    """Certificates that are shown all the same: the one before was no better, or there was none."""
+    for file, why in [] if certificates is None else certificates.doubts():
+        log.warning("%s", fields("clients will not accept a certificate", file=file, reason=why))
+
+
+def addresses(listeners: Iterable[Listener], settings: Settings) -> str:
+    """As tools look for them in Gunicorn's line `Listening at:`."""
+    names = dict.fromkeys(listener.name for listener in listeners)
+    if settings.is_tls:
+        return ",".join(re.sub("^http://", "https://", name) for name in names)
+    return ",".join(names)
 
 
 class ThreadWarning:

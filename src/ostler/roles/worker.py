@@ -11,6 +11,7 @@ the reactor, so neither waits for the application.
 
 import atexit
 import contextlib
+import errno
 import faulthandler
 import logging
 import os
@@ -20,30 +21,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType
 from typing import Final, NoReturn, cast
 
-from ostler import __version__
-from ostler.app.environ import EnvironTemplate
 from ostler.app.loader import AppBootError, apply_paths, load_configured, parse_app
-from ostler.app.wsgi import Application, FileWrapper, WsgiAdapter
-from ostler.config.settings import Settings
-from ostler.drivers.crew import Crew
-from ostler.drivers.doors import Doors
+from ostler.app.wsgi import Application
 from ostler.drivers.reactor import Reactor
-from ostler.drivers.timeouts import Timeouts
-from ostler.drivers.transfer import TransferSockets
-from ostler.errors import BootError, OstlerError
-from ostler.http.limits import Leniency, Limits
+from ostler.errors import BootError, OstlerError, reason_of
 from ostler.logline import fields
-from ostler.observe.hooks import HookArguments, WorkerFacts, WorkerHooks
-from ostler.observe.scoreboard import Scoreboard, WorkerState
+from ostler.observe.hooks import WorkerFacts, WorkerHooks
+from ostler.observe.scoreboard import WorkerState
 from ostler.observe.span import SpanMaker
-from ostler.process import privileges
-from ostler.process.channel import BootFailed, Channel, LogFiles, LogsRequest, Ready, Retire, RetireRequest, Stop
-from ostler.process.listeners import Listener
+from ostler.process import certificate_files, privileges
+from ostler.process.channel import (
+    BootFailed,
+    CertificateFiles,
+    LogFiles,
+    LogsRequest,
+    Ready,
+    Retire,
+    RetireRequest,
+    Stop,
+)
+from ostler.process.descriptors import make_room_for
 from ostler.process.parent import die_with_parent, outlive_parent
+from ostler.process.server_names import drop_undecodable_names
 from ostler.process.signals import (
     CANCEL_SIGNAL,
     DUMP_SIGNAL,
@@ -57,44 +59,22 @@ from ostler.process.signals import (
 from ostler.process.spew import spew
 from ostler.process.title import set_title
 from ostler.process.watch import Watcher
-from ostler.roles.journal import Journal
+from ostler.roles.assembly import SOFTWARE, WorkerStart, assemble
 from ostler.roles.presence import worker_title
-from ostler.workers.base import ExchangeRunner, Worker
-from ostler.workers.gthread import ThreadWorker
-from ostler.workers.sync import SyncWorker
+from ostler.workers.base import Worker
 
 ORPHAN_S: Final = 0.8
 """How long a worker without a master may finish what it is serving."""
 EXIT_S: Final = 5.0
 """How long atexit functions may take before the process leaves all the same."""
 
-KINDS: Final[dict[str, type[Worker]]] = {"sync": SyncWorker, "gthread": ThreadWorker}
-
 _LOGS_S: Final = 0.5
 """How long a worker that leaves tries to get rid of log lines that nobody takes."""
 
 _ANSWERED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGABRT)
 
-_SOFTWARE: Final = f"ostler/{__version__}"
-
 _monotonic = time.monotonic
 _kill = os.kill
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStart:
-    """All that a worker is started with."""
-
-    age: int
-    settings: Settings
-    listeners: tuple[Listener, ...]
-    scoreboard: Scoreboard
-    page: int
-    """Index of this process's page."""
-    channel: Channel
-    transfer: TransferSockets
-    journal: Journal
-    hook_arguments: HookArguments
 
 
 def run_worker(start: WorkerStart) -> NoReturn:
@@ -186,7 +166,7 @@ class _WorkerRole:
         privileges.drop(settings.user, settings.group, settings.initgroups)
         die_with_parent(self.master_pid)  # again: it ends with a change of user (prctl(2))
         apply_paths(settings)
-        os.environ["SERVER_SOFTWARE"] = _SOFTWARE
+        os.environ["SERVER_SOFTWARE"] = SOFTWARE
         random.seed()  # the master's state was inherited by every worker
         if settings.spew:
             spew()
@@ -195,56 +175,14 @@ class _WorkerRole:
         if settings.max_requests:
             self.facts.request_limit = settings.max_requests + random.randint(0, settings.max_requests_jitter)
         self.hooks.post_worker_init()
-        kind = KINDS[settings.worker_class]
-        crew = Crew(kind.permits(settings.threads))
-        doors = Doors(
-            listeners=start.listeners,
-            transfer=start.transfer,
-            scoreboard=start.scoreboard,
-            page_index=start.page,
-            has_permit=lambda: crew.has_permit,
-            client_limit=settings.worker_connections,
-            log=self.log,
-        )
-        template = EnvironTemplate(settings, self._constants(), os.environ)
-        self.reactor = Reactor(
-            crew=crew,
-            doors=doors,
-            page=self.page,
-            template=template,
-            limits=Limits(
-                request_line=settings.limit_request_line,
-                fields=settings.limit_request_fields,
-                field_size=settings.limit_request_field_size,
-                leniency=Leniency(
-                    settings.permit_obsolete_folding,
-                    settings.strip_header_spaces,
-                    settings.permit_unconventional_http_method,
-                    settings.permit_unconventional_http_version,
-                    settings.casefold_http_method,
-                ),
-            ),
-            spill_directory=settings.tmp_upload_dir,
-            on_tick=start.journal.flush,
-            timeouts=Timeouts.of(settings),
-            request_buffering=settings.request_buffering,
-            leader_beats=kind.leader_beats,
-            run_exchange=ExchangeRunner(WsgiAdapter(application, template, self.log, settings.sendfile), self._spans()),
-            log=self.log,
-        )
+        make_room_for(settings.worker_connections)
+        if start.certificates is not None:
+            drop_undecodable_names()
+        worker = assemble(start, application, self._spans())
+        self.reactor = worker.reactor
         self._serve_signals(self.reactor)
         self.reactor.watch(start.channel.fileno(), self._hear_master)
-        return kind(self.reactor, settings.threads)
-
-    def _constants(self) -> dict[str, object]:
-        settings = self.settings
-        return {
-            "SERVER_SOFTWARE": _SOFTWARE,
-            "wsgi.errors": self.logs.error_stream,
-            "wsgi.file_wrapper": FileWrapper,
-            "wsgi.multiprocess": settings.workers > 1,
-            "wsgi.multithread": KINDS[settings.worker_class].permits(settings.threads) > 1,
-        }
+        return worker
 
     def _spans(self) -> SpanMaker:
         observers = self.start.journal.observers(self.start.hook_arguments)
@@ -300,8 +238,22 @@ class _WorkerRole:
                     reactor.stop()
                 case LogFiles(names, fds, others=others):
                     self.logs.take(names, fds, others=others)
+                case CertificateFiles(fds):
+                    self._take_certificates(fds)
                 case _:
                     pass
+
+    def _take_certificates(self, fds: tuple[int, ...]) -> None:
+        """The master has seen them load; they are new clients' from now on."""
+        certificates = self.start.certificates
+        try:
+            if certificates is None or not fds:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # the descriptor was lost on its way
+            certificates.renew(certificate_files.unpack(*fds))
+        except (OSError, ValueError, OstlerError) as error:
+            reason = reason_of(error) if isinstance(error, OSError) else error
+            text = "a worker keeps the former certificates; it has the new ones when it is replaced"
+            self.log.warning("%s", fields(text, pid=os.getpid(), error=reason))
 
     def _own(self, positions: tuple[int, ...]) -> None:
         for index, listener in enumerate(self.start.listeners):

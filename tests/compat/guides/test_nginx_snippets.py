@@ -18,7 +18,7 @@ import pytest
 from tests.compat.guides.site import Site
 from tests.integration.client import Client, Response, request_bytes
 from tests.integration.harness import free_port
-from tests.integration.proxy import CONFIG, Nginx, find_tool
+from tests.integration.proxy import CONFIG, HTTP, Nginx, find_tool
 from tests.integration.waiting import wait_until
 
 # What a client says of itself must not be believed.
@@ -40,7 +40,8 @@ class Front(Nginx):
         self.address = ("127.0.0.1", self.ports[80])
         self.home = Path(tempfile.mkdtemp(prefix="ostler-nginx-"))
         user = "user root;" if os.geteuid() == 0 else ""
-        (self.home / "nginx.conf").write_text(CONFIG.format(user=user, home=self.home))
+        http = HTTP.format(home=self.home)
+        (self.home / "nginx.conf").write_text(CONFIG.format(user=user, home=self.home, modules="", blocks=http))
         (self.home / "site.conf").write_text(text)
         self.process = subprocess.Popen(
             [find_tool("nginx"), "-p", self.home, "-e", self.home / "error.log", "-c", self.home / "nginx.conf"],

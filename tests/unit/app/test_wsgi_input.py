@@ -8,6 +8,7 @@ import pytest
 
 from ostler.app import wsgi_input
 from ostler.app.wsgi_input import (
+    FREE_BYTES,
     MEMORY_BYTES,
     BodyBuffer,
     BodyIncomplete,
@@ -75,7 +76,7 @@ def no_disk():
 
 def test_a_small_body_stays_in_memory(budget):
     before = descriptors()
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     for _ in range(4):
         assert body.add(BLOCK)
     assert body.size == MEMORY_BYTES
@@ -88,7 +89,7 @@ def test_a_small_body_stays_in_memory(budget):
 def test_a_larger_body_goes_to_a_file_that_has_no_name(budget, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = descriptors()
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     for _ in range(6):
         assert body.add(BLOCK)
     assert descriptors() == before + 1
@@ -102,7 +103,7 @@ def test_a_larger_body_goes_to_a_file_that_has_no_name(budget, tmp_path, monkeyp
 
 
 def test_close_may_come_before_the_application_lets_go_of_its_input(budget):
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     for _ in range(6):
         body.add(BLOCK)
     stream = body.open()
@@ -115,7 +116,7 @@ def test_close_may_come_before_the_application_lets_go_of_its_input(budget):
 
 def test_collecting_ends_where_the_budget_ends(budget):
     assert budget.take(1024 * 1024 - 5 * len(BLOCK))
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(6)] == [True] * 5 + [False]
     with body.open() as stream:
         assert stream.read() == BLOCK * 6
@@ -125,7 +126,7 @@ def test_collecting_ends_where_the_budget_ends(budget):
 
 def test_without_any_budget_the_body_stays_in_memory():
     budget = Budget(0)
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(5)] == [True] * 4 + [False]
     assert body.open().read() == BLOCK * 5
     body.close()
@@ -133,7 +134,7 @@ def test_without_any_budget_the_body_stays_in_memory():
 
 def test_collecting_ends_at_the_cap_of_one_body(budget, monkeypatch):
     monkeypatch.setattr(wsgi_input, "SPILL_BYTES", 6 * len(BLOCK))
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(7)] == [True] * 6 + [False]
     with body.open() as stream:
         assert stream.read() == BLOCK * 7
@@ -143,7 +144,7 @@ def test_collecting_ends_at_the_cap_of_one_body(budget, monkeypatch):
 
 @pytest.mark.usefixtures("no_disk")
 def test_a_disk_without_room_leaves_the_body_in_memory(budget):
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(5)] == [True] * 4 + [False]
     assert body.open().read() == BLOCK * 5
     body.close()
@@ -152,7 +153,7 @@ def test_a_disk_without_room_leaves_the_body_in_memory(budget):
 
 @pytest.mark.usefixtures("small_disk")
 def test_a_disk_that_fills_up_loses_nothing(budget):
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(7)] == [True] * 6 + [False]
     with body.open() as stream:
         assert stream.read() == BLOCK * 7
@@ -162,7 +163,7 @@ def test_a_disk_that_fills_up_loses_nothing(budget):
 
 def test_no_directory_for_files_leaves_the_body_in_memory(budget, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(5)] == [True] * 4 + [False]
     assert body.open().read() == BLOCK * 5
     body.close()
@@ -172,7 +173,7 @@ def test_the_file_is_made_in_the_directory_that_was_named(tmp_path, monkeypatch)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     named = tmp_path / "uploads"
     named.mkdir()
-    body = BodyBuffer(Budget(directory=str(named)))
+    body = BodyBuffer(Budget(directory=str(named)), Budget())
     for _ in range(6):
         assert body.add(BLOCK)
     [link] = [target for target in targets_of_descriptors() if target.startswith(str(named))]
@@ -183,7 +184,7 @@ def test_the_file_is_made_in_the_directory_that_was_named(tmp_path, monkeypatch)
 
 def test_a_named_directory_that_is_missing_leaves_the_body_in_memory(tmp_path):
     budget = Budget(1024 * 1024, str(tmp_path / "missing"))
-    body = BodyBuffer(budget)
+    body = BodyBuffer(budget, Budget())
     assert [body.add(BLOCK) for _ in range(5)] == [True] * 4 + [False]
     assert body.open().read() == BLOCK * 5
     body.close()
@@ -240,14 +241,14 @@ def test_readlines():
 
 
 def test_what_was_collected_comes_first():
-    collected = BodyBuffer(Budget(0))
+    collected = BodyBuffer(Budget(0), Budget())
     collected.add(b"abc")
     arriving = Arriving(b"def", length=3, collected=collected)
     assert arriving.stream.read() == b"abcdef"
 
 
 def test_what_was_collected_in_a_file_comes_first(budget):
-    collected = BodyBuffer(budget)
+    collected = BodyBuffer(budget, Budget())
     for _ in range(5):
         collected.add(BLOCK)
     arriving = Arriving(b"def", length=3, collected=collected)
@@ -287,3 +288,16 @@ def test_an_application_can_read_into_a_buffer():
     assert arriving.stream.readinto(buffer) == 4
     assert buffer == b"abcd"
     assert io.BufferedReader(arriving.stream).read() == b"ef"
+
+
+def test_the_memory_of_all_bodies_is_bounded_and_given_back(budget):
+    memory = Budget(100_000)
+    first, second, small = (BodyBuffer(budget, memory) for _ in range(3))
+    assert first.add(b"x" * 100_000)
+    assert second.add(b"y" * 100_000)  # in a file
+    assert small.add(b"z" * FREE_BYTES)
+    assert [body._spill is None for body in (first, second, small)] == [True, False, True]
+    assert [body.open().read()[:1] for body in (first, second, small)] == [b"x", b"y", b"z"]
+    for body in (first, second, small):
+        body.close()
+    assert memory.take(100_000)

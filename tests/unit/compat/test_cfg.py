@@ -39,6 +39,7 @@ def test_every_name_of_gunicorns_has_a_value_of_the_same_shape():
     for name in ("address", "uid", "gid", "env", "is_ssl", "ssl_options", "worker_class_str", "paste_global_conf"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.forwarded_allow_networks() == theirs.forwarded_allow_networks()
+    assert ours.proxy_allow_networks() == theirs.proxy_allow_networks()
     assert ours.worker_class.__module__ == theirs.worker_class.__module__
     assert ours.worker_class.__name__ == theirs.worker_class.__name__
 
@@ -133,3 +134,11 @@ def test_cfg_can_be_pickled_and_copied(copied):
     assert (other.workers, other.post_fork, other.bind, other.root_path) == (7, post_fork, cfg.bind, "")
     with pytest.raises(AttributeError, match="cannot be changed"):
         other.set("workers", 1)
+
+
+def test_tls_is_told_as_gunicorn_tells_it():
+    cfg = config(certfile="/c.pem", cert_reqs=2, sni_certificates={"a": ("/a.pem", None)})
+    assert cfg.is_ssl == "/c.pem"
+    assert (cfg.ssl_options["certfile"], cfg.ssl_options["cert_reqs"]) == ("/c.pem", 2)
+    assert "sni_certificates" not in cfg.ssl_options
+    assert cfg.sni_certificates == {"a": ("/a.pem", None)}

@@ -3,6 +3,7 @@
 import pytest
 
 from ostler.compat.exchange_views import RequestView, ResponseView
+from ostler.http.connection import Proxied
 from ostler.observe.hooks import ResponseFacts
 from tests.unit.compat.facts import request
 
@@ -14,6 +15,21 @@ def test_a_request_has_gunicorns_attributes():
     assert req.headers == [("HOST", "h"), ("X-ID", "1"), ("X-ID", "2")]
     assert req.peer_addr == req.remote_addr == ("192.0.2.7", 5000)
     assert (req.scheme, req.trailers, req.proxy_protocol_info) == ("https", [], None)
+
+
+def test_a_request_behind_a_proxy_has_gunicorns_info_of_its_header():
+    proxied = Proxied("TCP4", ("192.0.2.7", 5000), ("198.51.100.1", 443))
+    assert RequestView(request(proxied=proxied)).proxy_protocol_info == {
+        "proxy_protocol": "TCP4",
+        "client_addr": "192.0.2.7",
+        "client_port": 5000,
+        "proxy_addr": "198.51.100.1",
+        "proxy_port": 443,
+    }
+    info = RequestView(request(proxied=Proxied("LOCAL", None, None))).proxy_protocol_info
+    assert info == {"proxy_protocol": "LOCAL"} | dict.fromkeys(
+        ("client_addr", "client_port", "proxy_addr", "proxy_port")
+    )
 
 
 @pytest.mark.parametrize(

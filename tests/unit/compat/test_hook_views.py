@@ -136,3 +136,9 @@ def test_what_gunicorn_has_and_ostler_has_not_raises_and_says_so(pick, name):
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         view.nonsense  # noqa: B018
     assert not hasattr(view, name)
+
+
+def test_a_hook_that_is_no_workers_is_given_the_same_cfg():
+    views, master = views_and_master()
+    assert views.config(master.settings, None) is views.server().cfg
+    assert views.config(settings(workers=9), None).workers == 9

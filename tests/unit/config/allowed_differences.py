@@ -30,6 +30,10 @@ STRICTER = {
     "threads": NO_ZERO,
     "worker_connections": NO_ZERO,
     "header_map": "None, which Gunicorn takes for refuse",
+    "protocol": "Gunicorn takes any other word, and None, for http",
+    "keyfile": LATE,
+    "certfile": LATE,
+    "cert_reqs": LATE,
     "raw_env": LATE,
     "raw_paste_global_conf": LATE,
     "reload_extra_files": LISTS,
@@ -57,7 +61,7 @@ LOOSER = {
     **{
         entry.name: "0x10 on the command line, as in files"
         for entry in TABLE
-        if entry.takes is Takes.INTEGER and entry.gunicorn
+        if entry.takes is Takes.INTEGER and entry.gunicorn and entry.name != "cert_reqs"  # 2 at most
     },
     "workers": "`auto` (Setting.note), and 0x10 on the command line",
     "reload_extra_files": "blanks are no file",
@@ -73,6 +77,7 @@ OTHER_VALUES = {
     "pidfile": PLACED,
     "reload_extra_files": PLACED,
     "accesslog": PLACED,
+    "ca_certs": PLACED,
     "errorlog": PLACED,
     "limit_request_fields": "0 is the hard cap, as Gunicorn's parser takes it",
     "loglevel": "in lower case, as Gunicorn's logger takes it",

@@ -188,3 +188,77 @@ def test_a_name_without_setproctitle_is_told(site, monkeypatch):
     (site / "setproctitle.py").touch()
     importlib.invalidate_caches()
     assert finished(site, proc_name="shop").notices == ()
+
+
+# -- TLS
+
+
+@pytest.fixture
+def pems(site):
+    for name in ("cert.pem", "key.pem", "ca.pem", "shop.pem"):
+        (site / name).touch()
+    return site
+
+
+def test_files_of_tls_start_at_chdir_too(pems):
+    names = {"shop.example": ("../shop.pem", None), "*.example": ("../cert.pem", "../key.pem")}
+    settings = finished(
+        pems, chdir="site", certfile="../cert.pem", keyfile="../key.pem", ca_certs="../ca.pem", cert_reqs=2,
+        sni_certificates=names,
+    )  # fmt: skip
+    assert (settings.certfile, settings.keyfile, settings.ca_certs) == tuple(
+        f"{pems}/{name}.pem" for name in ("cert", "key", "ca")
+    )
+    assert settings.sni_certificates["shop.example"] == (f"{pems}/shop.pem", None)
+    assert settings.sni_certificates["*.example"] == (f"{pems}/cert.pem", f"{pems}/key.pem")
+    assert settings.is_tls
+    assert settings.notices == ()
+
+
+def test_without_a_certificate_there_is_no_tls(site):
+    assert not finished(site).is_tls
+
+
+def test_a_key_alone_is_refused_unless_a_hook_makes_the_context(pems):
+    assert failure(pems, keyfile="key.pem") == "keyfile: is of no use without certfile (from a file)"
+    assert finished(pems, keyfile="key.pem", ssl_context=lambda config, factory: None).is_tls
+
+
+@pytest.mark.parametrize("name", ["certfile", "keyfile", "ca_certs", "sni_certificates"])
+@pytest.mark.parametrize(("path", "found"), [("none.pem", "nothing there"), ("site", "a directory")])
+def test_a_file_of_tls_that_is_not_there_is_told(pems, name, path, found):
+    value = {"a.example": ("cert.pem", path)} if name == "sni_certificates" else path
+    values = {"certfile": "cert.pem"} | {name: value}
+    assert failure(pems, **values) == f'{name}: expected a file in PEM, got "{pems}/{path}": {found} (from a file)'
+
+
+def test_names_need_a_certificate_for_everybody_else(pems):
+    text = failure(pems, sni_certificates={"a.example": ("cert.pem", None)})
+    assert text.startswith("sni_certificates: TLS is off; set certfile too")
+
+
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_certificates_of_clients_need_an_authority(pems, wanted):
+    assert failure(pems, certfile="cert.pem", cert_reqs=wanted).startswith("cert_reqs: nobody could be checked;")
+    assert finished(pems, certfile="cert.pem", cert_reqs=wanted, ca_certs="ca.pem").notices == ()
+    assert finished(pems, certfile="cert.pem", cert_reqs=wanted, ssl_context=lambda config, factory: None).is_tls
+
+
+def test_settings_of_tls_without_an_effect_are_told(pems):
+    hook = {"ssl_context": lambda config, factory: None}
+    assert finished(pems, ca_certs="ca.pem", ciphers="HIGH", **hook).notices == tuple(
+        f"{name}: has no effect without certfile (from a file)" for name in ("ca_certs", "ciphers", "ssl_context")
+    )
+    assert finished(pems, certfile="cert.pem", ca_certs="ca.pem").notices == (
+        "ca_certs: has no effect, because cert_reqs is 0 (from a file)",
+    )
+
+
+def test_settings_that_need_another_one_say_so(tmp_path):
+    values = {"wsgi_app": "a:b", "trusted_hops": 2, "proxy_allow_ips": "*", "uwsgi_allow_ips": "*"}
+    origins = dict.fromkeys(values, "a file")
+    notices = resolve(values, origins, str(tmp_path)).notices
+    assert len([notice for notice in notices if "has no effect without" in notice]) == 3
+    values |= {"remote_addr_from": "forwarded", "proxy_protocol": "auto", "protocol": "uwsgi"}
+    notices = resolve(values, origins, str(tmp_path)).notices
+    assert not any("has no effect without" in notice for notice in notices)

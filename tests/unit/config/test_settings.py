@@ -18,7 +18,7 @@ def test_the_values_of_the_other_entries_are_there_too():
     settings = Settings.defaults()
     assert settings.others.keys() == {entry.name for entry in ENTRIES if not entry.acts}
     assert settings.others["http_protocols"] == "h1"
-    assert settings.others["certfile"] is None
+    assert settings.others["control_socket"] is None
 
 
 def test_the_defaults_are_whole_and_may_be_changed():
@@ -42,9 +42,9 @@ def test_settings_cannot_be_changed():
 def test_hooks_that_were_given_are_in_their_place(tmp_path):
     def ready(server): ...
 
-    settings = resolve({"wsgi_app": "a:b", "when_ready": ready, "ssl_context": None}, {}, str(tmp_path))
+    settings = resolve({"wsgi_app": "a:b", "when_ready": ready, "on_dirty_starting": None}, {}, str(tmp_path))
     assert settings.hooks == Hooks(when_ready=ready)
-    assert settings.others["ssl_context"] is None
+    assert settings.others["on_dirty_starting"] is None
 
 
 def test_notices_of_the_sources_are_kept(tmp_path):

@@ -2,16 +2,19 @@
 
 import pytest
 
-from ostler.app.wsgi_input import Budget, ClientGone
+from ostler.app.wsgi_input import BodyIncomplete
 from ostler.drivers.client import Client
+from ostler.drivers.outbox import Reserve
 from ostler.drivers.poller import make_poller
-from ostler.drivers.timeouts import Timeouts
+from ostler.drivers.stream import PlainStream
+from ostler.drivers.timeouts import Patience, Timeouts
+from ostler.drivers.transport import Transport
 from ostler.http.connection import Peer
 from ostler.http.encode import DateField
 from ostler.http.h1 import H1Connection
 from ostler.http.limits import Limits
 
-TIMEOUTS = Timeouts(keep_alive_s=1, body_s=0.2, beat_s=0.01)
+TIMEOUTS = Timeouts(keep_alive_s=1, streamed_body=Patience(0.2, 8192), beat_s=0.01)
 
 
 @pytest.fixture
@@ -20,7 +23,8 @@ def waiting(pair):
     poller = make_poller()
     connection = H1Connection(Limits(), Peer("", ""), DateField())
     beats = []
-    client = Client(pair[0], connection, None, poller, TIMEOUTS, Budget(0), lambda: beats.append(1))
+    transport = Transport(pair[0], PlainStream(pair[0]), poller, TIMEOUTS, Reserve(), lambda: beats.append(1))
+    client = Client(transport, connection, None, TIMEOUTS, lambda: beats.append(1))
     connection.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
     client.exchange = connection.next_exchange()
     yield client, pair[1], beats
@@ -37,7 +41,7 @@ def test_what_came_is_taken_at_once(waiting):
 
 def test_a_client_that_sends_nothing_is_given_up_and_the_heart_beats_meanwhile(waiting):
     client, _, beats = waiting
-    with pytest.raises(ClientGone, match="no more of its body in time"):
+    with pytest.raises(BodyIncomplete, match="too slowly for a thread"):
         client.wait_for_body()
     assert len(beats) > 3
 
@@ -45,18 +49,18 @@ def test_a_client_that_sends_nothing_is_given_up_and_the_heart_beats_meanwhile(w
 def test_a_client_that_trickles_may_not_hold_a_thread(waiting):
     client, theirs, _ = waiting
     client._waited_s = 100.0  # a thread has waited so long, and 1 KiB came
-    client._came = 1024
+    client.came = 1024
     theirs.send(b"x")
     client.wait_for_body()
-    with pytest.raises(ClientGone, match="too slowly"):
+    with pytest.raises(BodyIncomplete, match="too slowly for a thread"):
         client.wait_for_body()
 
 
 def test_a_slow_client_that_keeps_the_least_rate_is_waited_for(waiting):
     client, theirs, _ = waiting
     client._waited_s = 100.0
-    client._came = 100 * int(TIMEOUTS.body_rate)
+    client.came = 100 * 8192
     theirs.send(b"x")
     client.wait_for_body()
-    with pytest.raises(ClientGone, match="no more of its body in time"):
+    with pytest.raises(BodyIncomplete, match="too slowly for a thread"):
         client.wait_for_body()

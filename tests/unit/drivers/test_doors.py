@@ -62,7 +62,7 @@ def test_responses_in_several_blocks_are_not_held_back_by_the_kernel(start):
     worker = start(app)
     worker.enter()
     (client,) = worker.clients._open.values()
-    assert client.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert client.transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_the_page_says_whether_somebody_may_come_in(start, listeners):
@@ -170,7 +170,7 @@ def test_retire_without_a_sibling_to_take_them_closes_idle_connections_soon(star
     worker = start(app)
     visitor = worker.visit()
     visitor.ask(GET)
-    while worker.transfer.send(visitor.socket, Peer("", ""), b"x" * 60000):
+    while worker.transfer.send(visitor.socket, Peer("", ""), "http", b"x" * 60000):
         pass
     worker.reactor.retire()
     worker.turns(3)
@@ -231,7 +231,7 @@ def test_stop_takes_what_siblings_handed_over(start, pair):
     worker = start(app)
     others = socket.socketpair()
     for ours in (pair[0], others[0]):
-        assert worker.transfer.send(ours, Peer("", ""), GET)
+        assert worker.transfer.send(ours, Peer("", ""), "http", GET)
         ours.close()
     worker.reactor.stop()
     worker.end()
@@ -243,7 +243,7 @@ def test_stop_takes_what_siblings_handed_over(start, pair):
 def test_a_silent_connection_that_a_sibling_handed_over_does_not_delay_the_stop(start, pair):
     worker = start(app)
     worker.reactor.stop()
-    assert worker.transfer.send(pair[0], Peer("", ""), b"")
+    assert worker.transfer.send(pair[0], Peer("", ""), "http", b"")
     worker.run(lambda: len(worker.clients) == 1)
     worker.jump(1.1)
     assert worker.reactor.done.is_set()

@@ -277,7 +277,7 @@ def test_a_head_that_takes_too_long_is_answered_with_408(start, echo):
 
 
 def test_a_body_may_take_long_but_not_stop(start, echo):
-    worker = start(echo)
+    worker = start(echo, body_min_rate=0)
     visitor = worker.enter()
     visitor.send(POST)
     worker.turns(2)
@@ -290,6 +290,63 @@ def test_a_body_may_take_long_but_not_stop(start, echo):
     visitor.wait_for_end()
     assert visitor.responses()[0][0] == 408
     assert echo.asked == []
+
+
+def test_a_body_that_comes_slower_than_the_least_rate_is_refused(start, echo):
+    worker = start(echo, body_timeout=10, body_min_rate=100)
+    visitor = worker.enter()
+    visitor.send(POST)
+    worker.turns(2)
+    for byte in b"01":
+        worker.jump(4)
+        visitor.send(bytes([byte]))
+        worker.turns(2)
+    assert len(worker.clients) == 1
+    worker.jump(4)
+    visitor.wait_for_end()
+    assert visitor.responses()[0][0] == 408
+
+
+def test_a_body_has_a_total_time(start, echo):
+    worker = start(echo, body_min_rate=0, body_total_timeout=20)
+    visitor = worker.enter()
+    visitor.send(POST)
+    worker.turns(2)
+    for byte in b"0123":
+        worker.jump(4)
+        visitor.send(bytes([byte]))
+        worker.turns(2)
+    assert len(worker.clients) == 1
+    worker.jump(5)
+    visitor.wait_for_end()
+    assert visitor.responses()[0][0] == 408
+
+
+def test_without_deadlines_nobody_is_given_up(start, echo):
+    worker = start(echo, header_timeout=0, body_timeout=0, body_min_rate=0)
+    heading, sending = worker.enter(), worker.enter()
+    heading.send(b"GET /")
+    sending.send(POST)
+    worker.turns(2)
+    worker.jump(1e6)
+    assert heading.ask(b" HTTP/1.1\r\nHost: a\r\n\r\n") == [(200, b"GET / ")]
+    assert sending.ask(b"0123456789") == [(200, b"POST /a 0123456789")]
+
+
+def test_the_rest_of_an_answered_request_may_not_take_for_ever(start):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    worker = start(app, request_buffering=False, body_timeout=10)
+    visitor = worker.enter()
+    visitor.ask(POST)
+    for byte in b"01":
+        worker.jump(4)
+        visitor.send(bytes([byte]))
+        worker.turns(2)
+    worker.jump(4)
+    visitor.wait_for_end()
 
 
 def test_keep_alive_is_kept_and_no_longer(start, echo):
@@ -328,10 +385,12 @@ def test_a_client_that_reads_nothing_is_given_up(start):
     visitor.send(GET)
     worker.run(lambda: any(client.state is State.FLUSHING for client in worker.clients._open.values()))
     assert worker.is_quiet()
-    worker.jump(59)
+    worker.jump(1)  # what the kernel has got rid of until now counts
+    worker.jump(58)
     assert len(worker.clients) == 1
-    worker.jump(2)
+    worker.jump(3)
     assert len(worker.clients) == 0
+    assert any("took too little of its response" in message for _, message in worker.log.lines)
 
 
 # -- slow readers --------------------------------------------------------------------------------------------
@@ -383,7 +442,7 @@ def test_what_a_client_sends_meanwhile_waits_and_keeps_nobody_awake(start, echo)
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/slow":
             visitor.send(get("/next"))
-            worker.as_standby(lambda: client.events == 0)
+            worker.as_standby(lambda: client.transport._events == 0)
             assert worker.is_quiet()
         return echo(environ, start_response)
 
@@ -420,7 +479,7 @@ def test_a_client_that_resets_meanwhile_keeps_nobody_awake(start):
     def app(environ, start_response):
         visitor.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         visitor.close()
-        worker.as_standby(lambda: client.gone)
+        worker.as_standby(lambda: client.transport.gone)
         assert worker.is_quiet()
         start_response("200 OK", [])
         try:
@@ -441,10 +500,10 @@ def test_a_client_that_resets_meanwhile_keeps_nobody_awake(start):
 def test_a_stale_event_behind_a_broken_connection_is_harmless(start):
     def app(environ, start_response):
         visitor.send(GET)
-        while not client.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+        while not client.transport.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
             pass
-        with client.lock:
-            client.break_off()
+        with client.transport.lock:
+            client.transport.break_off()
         worker.clients.on_event(client, READ)
         start_response("200 OK", [])
         return [b"x"]
@@ -462,7 +521,7 @@ def test_a_stale_hang_up_of_a_former_owner_of_the_descriptor_is_harmless(start, 
     visitor = worker.enter()
     permit = worker.crew.take_permit()
     visitor.send(GET)
-    worker.run(lambda: len(worker.clients.ready) == 1)
+    worker.run(lambda: worker.clients.ready.waiting == 1)
     worker.clients.on_event(only_client(worker), GONE)
     worker.crew.give_back(permit)
     worker.run(lambda: visitor.responses() == [(200, b"GET /a ")])
@@ -476,7 +535,7 @@ def test_requests_that_wait_for_a_thread_keep_nobody_awake(start, echo):
     visitor.send(get("/1") + get("/2"))
     worker.run(lambda: client.state is State.QUEUED)
     visitor.send(get("/3"))
-    worker.run(lambda: client.events == 0)
+    worker.run(lambda: client.transport._events == 0)
     assert worker.is_quiet()
     worker.crew.give_back(permit)
     worker.run(lambda: len(visitor.responses()) == 3)
@@ -488,11 +547,11 @@ def test_a_request_whose_client_left_while_it_waited_is_skipped(start, echo):
     gone, stays = worker.enter(), worker.enter()
     permit = worker.crew.take_permit()
     gone.send(get("/gone"))
-    worker.run(lambda: len(worker.clients.ready) == 1)
+    worker.run(lambda: worker.clients.ready.waiting == 1)
     stays.send(get("/stays"))
-    worker.run(lambda: len(worker.clients.ready) == 2)
+    worker.run(lambda: worker.clients.ready.waiting == 2)
     gone.close()
-    worker.run(lambda: worker.clients.ready[0].left)
+    worker.run(lambda: any(client.left for client in worker.clients._open.values()))
     assert worker.is_quiet()
     worker.crew.give_back(permit)
     worker.run(stays.responses)
@@ -528,7 +587,7 @@ def test_a_request_that_waits_goes_to_a_sibling_that_becomes_idle(start, echo):
     visitor = worker.enter()
     worker.crew.take_permit()
     visitor.send(get("/1") + b"GET /2")
-    worker.run(lambda: len(worker.clients.ready) == 1)
+    worker.run(lambda: worker.clients.ready.waiting == 1)
     worker.scoreboard.page(1).state = WorkerState.IDLE
     worker.run(lambda: len(worker.clients) == 0)
     assert taken(worker).unread == get("/1") + b"GET /2"
@@ -540,7 +599,7 @@ def test_a_request_that_was_answered_is_not_handed_over_again(start, echo):
     visitor = worker.enter()
     permit = worker.crew.take_permit()
     visitor.send(get("/1") + get("/2"))
-    worker.run(lambda: len(worker.clients.ready) == 1)
+    worker.run(lambda: worker.clients.ready.waiting == 1)
 
     def run_one_then_be_busy():
         worker.crew.give_back(permit)
@@ -570,7 +629,7 @@ def test_without_an_idle_sibling_a_request_waits(start, echo):
 def test_a_connection_of_a_sibling_is_served_with_its_unread_bytes(start, echo, pair):
     worker = start(echo)
     peer = Peer(("192.0.2.1", 1), ("192.0.2.2", 2))
-    assert worker.transfer.send(pair[0], peer, GET[:10])
+    assert worker.transfer.send(pair[0], peer, "http", GET[:10])
     worker.run(lambda: len(worker.clients) == 1)
     pair[1].send(GET[10:])
     worker.run(lambda: echo.asked == ["/a"])
@@ -602,6 +661,101 @@ def test_clients_that_became_idle_at_the_limit_make_room_later(start, echo):
     assert third.ask(GET) == [(200, b"GET /a ")]
 
 
+def test_the_oldest_without_a_head_makes_room(start, echo):
+    worker = start(echo, limit=4)
+    first, second, third = worker.enter(), worker.enter(), worker.enter()
+    second.send(b"GET / HTTP/1.1\r\nHost:")
+    honest = worker.enter()
+    worker.turns(5)
+    assert len(worker.clients) == 4  # in a burst, nobody is slow yet
+    worker.jump(3)
+    assert honest.ask(GET) == [(200, b"GET /a ")]
+    first.wait_for_end()
+    second.look()
+    third.look()
+    assert not second.ended
+    assert not third.ended
+
+
+def test_the_slowest_body_makes_room_and_a_fast_one_does_not(start, echo):
+    worker = start(echo, limit=2)
+    slow, fast = worker.enter(), worker.enter()
+    slow.send(POST)
+    fast.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 150000)
+    worker.turns(5)
+    worker.jump(6)
+    honest = worker.visit()
+    assert honest.ask(GET) == [(200, b"GET /a ")]
+    slow.wait_for_end()
+    assert fast.ask(b"x" * 50000)[0][0] == 200
+    assert "the slowest are closed" in worker.warnings[0]
+
+
+def test_who_lingers_makes_room(start, echo):
+    worker = start(echo, limit=1)
+    lingering = worker.enter()
+    lingering.send(b"nonsense\r\n\r\n")
+    worker.run(lambda: b"400" in lingering.look())
+    for _ in range(3):
+        worker.turns(2)
+        lingering.send(b"x")
+    worker.jump(0.5)
+    assert worker.visit().ask(GET) == [(200, b"GET /a ")]
+
+
+def test_an_idle_client_whose_next_request_has_arrived_is_not_closed(start, echo):
+    worker = start(echo, limit=2)
+    first = worker.visit()
+    first.ask(GET)
+    second = worker.visit()  # its connection and the first one's request are there at the same poll
+    first.send(GET)
+    assert second.ask(GET) == [(200, b"GET /a ")]
+    worker.run(lambda: len(first.responses()) == 2)
+
+
+def test_a_file_for_a_client_that_was_reset_meanwhile_is_closed(start, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 1000)
+
+    def app(environ, start_response):
+        visitor.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        visitor.close()
+        worker.as_standby(lambda: client.transport.gone)
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](path.open("rb"))
+
+    worker = start(app)
+    visitor = worker.enter()
+    client = only_client(worker)
+    visitor.send(GET)
+    worker.run(lambda: len(worker.clients) == 0)  # the fixture counts descriptors
+
+
+def test_the_time_for_a_first_head_begins_with_the_connection(start, echo):
+    worker = start(echo, header_timeout=10)
+    visitor = worker.enter()
+    worker.jump(8)
+    visitor.send(b"GET / HT")
+    worker.turns(2)
+    worker.jump(3)
+    visitor.wait_for_end()
+    assert visitor.responses()[0][0] == 408
+
+
+def test_a_slow_reader_makes_room(start):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b"x" * 5_000_000 if environ["PATH_INFO"] == "/large" else b"small"]
+
+    worker = start(app, limit=1)
+    slow = worker.enter()
+    slow.send(get("/large"))
+    worker.run(lambda: only_client(worker).transport.lent)
+    worker.jump(6)
+    honest = worker.visit()
+    assert honest.ask(GET) == [(200, b"small")]
+
+
 def test_a_client_that_is_served_is_not_closed_to_make_room(start, echo):
     worker = start(echo, limit=2)
     visitors = [worker.enter(), worker.enter()]
@@ -624,10 +778,7 @@ def test_a_defect_in_one_clients_handling_costs_that_client_only(start, echo, mo
         def recv(self, size):
             raise ZeroDivisionError
 
-        def close(self):
-            real.close()
-
-    real, client.sock = client.sock, Broken()
+    client.transport.stream = Broken()
     unlucky.send(GET)
     unlucky.wait_for_end()
     assert lucky.ask(GET) == [(200, b"GET /a ")]
@@ -646,10 +797,11 @@ def test_a_defect_while_the_application_runs_leaves_its_thread_alone(start, echo
             return getattr(self.sock, name)
 
     def app(environ, start_response):
-        real, client.sock = client.sock, Broken(client.sock)
+        transport = client.transport
+        real, transport.sock = transport.sock, Broken(transport.sock)
         visitor.send(GET)
         worker.as_standby(lambda: bool(worker.warnings))
-        client.sock = real
+        transport.sock = real
         return echo(environ, start_response)
 
     worker = start(app)

@@ -25,7 +25,7 @@ def queue():
 @pytest.mark.parametrize("unread", [b"", b"GET / HT", b"\0\xff" * 20000])
 def test_a_connection_arrives_with_its_unread_bytes(queue, pair, peer, unread):
     ours, theirs = pair
-    assert queue.send(ours, peer, unread)
+    assert queue.send(ours, peer, "http", unread)
     ours.close()
     taken = queue.receive()
     assert taken.peer == peer
@@ -45,7 +45,7 @@ def test_an_empty_queue_gives_nothing(queue):
 
 def test_connections_arrive_in_order(queue, pair):
     for number in range(5):
-        assert queue.send(pair[0], TCP, b"%d" % number)
+        assert queue.send(pair[0], TCP, "http", b"%d" % number)
     for number in range(5):
         taken = queue.receive()
         assert taken.unread == b"%d" % number
@@ -55,13 +55,13 @@ def test_connections_arrive_in_order(queue, pair):
 
 def test_a_full_queue_keeps_the_connection(queue, pair):
     sent = 0
-    while queue.send(pair[0], TCP, b"x" * 60000):
+    while queue.send(pair[0], TCP, "http", b"x" * 60000):
         sent += 1
         assert sent < 1000
     assert sent > 0
     taken = queue.receive()
     taken.socket.close()
-    assert queue.send(pair[0], TCP, b"x" * 60000)
+    assert queue.send(pair[0], TCP, "http", b"x" * 60000)
     pair[0].getsockname()  # still ours
     while (taken := queue.receive()) is not None:
         taken.socket.close()
@@ -69,21 +69,21 @@ def test_a_full_queue_keeps_the_connection(queue, pair):
 
 def test_a_message_may_have_its_size_and_no_more(queue, pair):
     room = MESSAGE_BYTES - 200
-    assert queue.send(pair[0], TCP, b"x" * room)
+    assert queue.send(pair[0], TCP, "http", b"x" * room)
     queue.receive().socket.close()
-    assert not queue.send(pair[0], TCP, b"x" * MESSAGE_BYTES)
+    assert not queue.send(pair[0], TCP, "http", b"x" * MESSAGE_BYTES)
     assert queue.receive() is None
 
 
 def test_what_is_in_the_queue_is_closed_with_it(pair):
     queue = TransferSockets.create()
-    assert queue.send(pair[0], TCP, b"")
+    assert queue.send(pair[0], TCP, "http", b"")
     pair[0].close()
     queue.close()
     assert pair[1].recv(1) == b""
 
 
-@pytest.mark.parametrize("message", [b"\x02", b"\x02whatever comes later", b"\x00"])
+@pytest.mark.parametrize("message", [b"\x03", b"\x03whatever comes later", b"\x00"])
 def test_a_message_of_another_version_is_dropped_with_its_connection(queue, pair, message):
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [pair[0].fileno()]))]
     queue._sending.sendmsg([message], rights)
@@ -93,21 +93,21 @@ def test_a_message_of_another_version_is_dropped_with_its_connection(queue, pair
 
 
 def test_a_message_without_a_connection_is_dropped(queue):
-    queue._sending.send(b"\x01\x00\x02[]")
+    queue._sending.send(b"\x02\x00\x02[]")
     assert queue.receive() is None
 
 
 def test_a_closed_queue_takes_nothing(pair):
     queue = TransferSockets.create()
     queue.close()
-    assert not queue.send(pair[0], TCP, b"")
+    assert not queue.send(pair[0], TCP, "http", b"")
     assert queue.receive() is None
 
 
 def test_the_queue_is_readable_while_somebody_waits(queue, pair):
     assert queue.fileno() >= 0
-    queue.send(pair[0], TCP, b"")
+    queue.send(pair[0], TCP, "http", b"")
     poller = module.socket.socket(fileno=os.dup(queue.fileno()))
-    assert poller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"\x01"
+    assert poller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"\x02"
     poller.close()
     queue.receive().socket.close()

@@ -10,9 +10,11 @@ from ostler.app.environ import EnvironTemplate
 from ostler.app.wsgi import FileWrapper, WsgiAdapter
 from ostler.config.address import TcpAddress
 from ostler.config.settings import Settings
+from ostler.drivers import admission as admission_module
 from ostler.drivers import clients as clients_module
 from ostler.drivers import doors as doors_module
 from ostler.drivers import reactor as reactor_module
+from ostler.drivers.admission import Rules
 from ostler.drivers.crew import Crew
 from ostler.drivers.doors import Doors
 from ostler.drivers.reactor import Reactor
@@ -105,9 +107,9 @@ class Visitor:
 class Worker:
     """One worker process's parts, with one thread."""
 
-    def __init__(self, monkeypatch, application, *, permits=1, limit=100, listeners=None, **settings):
+    def __init__(self, monkeypatch, application, *, permits=1, limit=100, listeners=None, context=None, **settings):
         self.clock = Clock()
-        for module in (clients_module, doors_module, reactor_module):
+        for module in (admission_module, clients_module, doors_module, reactor_module):
             monkeypatch.setattr(module, "_monotonic", self.clock)
         self.log = Log()
         self.settings = Settings.defaults(**settings)
@@ -147,6 +149,8 @@ class Worker:
             leader_beats=True,
             run_exchange=ExchangeRunner(WsgiAdapter(application, template, self.log), spans),
             log=self.log,
+            rules=Rules.of(self.settings, context),
+            protocol=self.settings.protocol,
         )
         self.clients = self.reactor.clients
         self.visitors = []

@@ -118,3 +118,24 @@ def test_trailers_have_a_budget() -> None:
     with pytest.raises(HttpError) as caught:
         ChunkedReader(limits).read(received_of(b"0\r\n" + b"X: 34567\r\n" * 3 + b"\r\n"), 100)
     assert caught.value.status == 431
+
+
+def test_a_body_in_chunks_has_a_limit() -> None:
+    whole = b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"
+    for limit in (0, 5, 6):
+        reader, received = ChunkedReader(Limits(body=limit)), received_of(whole)
+        assert reader.read(received, 100) == b"abcde"
+        assert reader.complete
+    reader, received = ChunkedReader(Limits(body=4)), received_of(whole)
+    with pytest.raises(HttpError) as caught:
+        reader.read(received, 100)
+    assert caught.value.status == 413
+
+
+def test_a_chunk_over_the_limit_is_refused_before_its_first_byte() -> None:
+    reader, received = ChunkedReader(Limits(body=10)), received_of(b"3\r\nabc\r\nFFFFFFFFFFFFFFFF\r\n"[:10])
+    assert reader.read(received, 100) == b"abc"
+    received.append(b"FFFFFFFFFFFFFF\r\n")
+    with pytest.raises(HttpError) as caught:
+        reader.read(received, 100)
+    assert caught.value.status == 413

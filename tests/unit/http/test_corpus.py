@@ -1,68 +1,52 @@
-"""Every request of tests/corpus/http1 has its verdict, however its bytes are split and whatever stands behind it."""
+"""Every case of tests/corpus/http1 has its verdict, however its bytes are split and whatever stands behind it."""
 
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from ostler.http.limits import Limits
-from tests.unit.http.corpus import CASES, Outcome, bytewise, limits_of, raw, run
+from tests.unit.http.corpus import REQUESTS, SECTION, Case
+from tests.unit.http.serving import (
+    can_be_followed,
+    try_bytewise,
+    try_cut,
+    try_early,
+    try_followed,
+    try_strict,
+    try_whole,
+)
 
-SECOND: Final = b"GET /second HTTP/1.1\r\nHost: second\r\n\r\n"
-SHORT_BYTES: Final = 300
-
-
-def check(case: dict[str, Any], outcome: Outcome) -> None:
-    assert outcome.status == case.get("status")
-    accepted = case.get("accepted")
-    if accepted is None:
-        assert outcome.heads == []
-        return
-    expected = {name: value for name, value in accepted.items() if name != "reused"}
-    if "body" in expected:
-        expected["body"] = expected["body"].encode("latin-1")
-    if "fields" in expected:
-        expected["fields"] = [tuple(pair) for pair in expected["fields"]]
-    found = outcome.heads[0]
-    assert {name: found[name] for name in expected} == expected
-    assert accepted.get("upgrade") == found["upgrade"]
+VERDICTS: Final = {"status", "accepted", "waiting"}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_verdict_is_the_same_for_every_splitting(case: dict[str, Any]) -> None:
-    data = raw(case["request"])
-    limits = limits_of(case)
-    end = case.get("end", False)
-    check(case, run([data], limits, end))
-    check(case, run(bytewise(data), limits, end))
-    if len(data) <= SHORT_BYTES:
-        for cut in range(1, len(data)):
-            check(case, run([data[:cut], data[cut:]], limits, end))
+def cases(*keys: str) -> pytest.MarkDecorator:
+    """The requests that have these keys."""
+    chosen = [case for case in REQUESTS if case.keys() >= set(keys)]
+    return pytest.mark.parametrize("case", chosen, ids=[case["id"] for case in chosen])
 
 
-# What is behind an incomplete request is part of it, so those cases say nothing here.
-@pytest.mark.parametrize("case", [case for case in CASES if not {"end", "waiting"} & case.values[0].keys()])
-def test_a_request_behind_it_is_served_only_behind_a_reusable_one(case: dict[str, Any]) -> None:
-    data = raw(case["request"])
-    limits = limits_of(case)
-    reused = case.get("accepted", {}).get("reused", "accepted" in case)
-    for pieces in ([data + SECOND], bytewise(data + SECOND), [data, SECOND]):
-        outcome = run(pieces, limits)
-        check(case, outcome)
-        targets = [head["target"] for head in outcome.heads]
-        assert targets[1:] == (["/second"] if reused else [])
+@cases()
+def test_verdict_is_the_same_for_every_splitting(case: Case) -> None:
+    try_whole(case)
+    try_bytewise(case)
+    try_cut(case)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "early" in case.values[0]])
-def test_it_is_refused_as_soon_as_the_fault_is_there(case: dict[str, Any]) -> None:
-    outcome = run(bytewise(raw(case["request"])), limits_of(case))
-    assert outcome.bytes_needed == case["early"]
+@pytest.mark.parametrize("case", [case for case in REQUESTS if can_be_followed(case)], ids=lambda case: case["id"])
+def test_a_request_behind_it_is_served_only_behind_a_reusable_one(case: Case) -> None:
+    try_followed(case)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "leniency" in case.values[0]])
-def test_without_its_leniency_it_is_refused(case: dict[str, Any]) -> None:
-    data = raw(case["request"])
-    limits = Limits(**case.get("limits", {}))
-    for pieces in ([data + SECOND], bytewise(data)):
-        outcome = run(pieces, limits)
-        assert outcome.status == case["strict"]
-        assert outcome.heads == []
+@cases("early")
+def test_it_is_refused_as_soon_as_the_fault_is_there(case: Case) -> None:
+    try_early(case)
+
+
+@cases("leniency")
+def test_without_its_leniency_it_is_refused(case: Case) -> None:
+    try_strict(case)
+
+
+@cases()
+def test_it_names_the_sections_that_settle_it(case: Case) -> None:
+    assert all(SECTION.fullmatch(section) for section in case["rfc"].split(", ")), case["rfc"]
+    assert VERDICTS & case.keys()

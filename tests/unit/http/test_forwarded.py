@@ -87,3 +87,11 @@ def test_hostile_names_do_not_make_it_grow() -> None:
     for number in range(5000):
         environ_key(f"x-{number}")
     assert len(environ_key.__self__) <= 1024  # type: ignore[attr-defined]
+
+
+def test_proxy_never_becomes_what_http_clients_take_for_their_proxy() -> None:
+    for header_map in ("drop", "refuse"):
+        for trusted in (True, False):
+            assert FieldPolicy(header_map, ("*",), trusted).environ_key("proxy") is None
+    assert FieldPolicy("drop", (), trusted=False).environ_key("proxy-authorization") == "HTTP_PROXY_AUTHORIZATION"
+    assert FieldPolicy("dangerous", (), trusted=False).environ_key("proxy") == "HTTP_PROXY"

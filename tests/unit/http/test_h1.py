@@ -432,3 +432,83 @@ def test_unread_within_an_exchange_is_a_mistake(connection: H1Connection, exchan
     exchange_of()
     with pytest.raises(RuntimeError):
         connection.unread()
+
+
+# -- limit_request_body --------------------------------------------------------------------------------------
+
+
+def limited(body: int, data: bytes) -> H1Connection:
+    connection = H1Connection(Limits(body=body), Peer("", ""), DateField())
+    connection.receive(data)
+    return connection
+
+
+def test_an_announced_body_over_the_limit_is_refused_with_its_head() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n"
+    connection = limited(5, head)
+    with pytest.raises(HttpError) as caught:
+        connection.next_exchange()
+    assert caught.value.status == 413
+    connection.refuse(caught.value)
+    answer = sent(connection)
+    assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    assert b"100 Continue" not in answer
+    assert b"Connection: close\r\n" in answer
+    connection.receive(b"secret" + GET)
+    assert connection.next_exchange() is None
+
+
+@pytest.mark.parametrize("limit", [0, 5, 6])
+def test_a_body_within_the_limit_is_served(limit: int) -> None:
+    exchange = limited(limit, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").next_exchange()
+    assert exchange is not None
+    assert exchange.read() == b"hello"
+
+
+def test_a_body_in_chunks_over_the_limit_is_refused_while_it_is_read() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection = limited(5, head + b"5\r\nhello\r\n")
+    exchange = connection.next_exchange()
+    assert exchange is not None
+    assert exchange.read() == b"hello"
+    connection.receive(b"1\r\n")
+    for _ in range(2):
+        with pytest.raises(HttpError) as caught:
+            exchange.read()
+        assert caught.value.status == 413
+    exchange.refuse(caught.value)
+    assert sent(connection).startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    assert connection.closed
+
+
+def test_a_body_is_waited_for_only_by_a_read_that_found_nothing(connection: H1Connection) -> None:
+    connection.receive(post(5) + b"he")
+    exchange = connection.next_exchange()
+    assert exchange is not None
+    assert not connection.head_started
+    assert exchange.read() == b"he"
+    assert waiting(connection) is Wait.APPLICATION
+    assert exchange.read() is NEED_DATA
+    assert waiting(connection) is Wait.BODY
+    connection.receive(b"llo")
+    assert exchange.read() == b"llo"
+    assert waiting(connection) is Wait.APPLICATION
+
+
+@pytest.mark.parametrize("cut", [None, 100])
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_head_has_a_limit_where_its_parts_have_none(over: int, cut: int | None) -> None:
+    limits = Limits(request_line=20, fields=0, field_size=0)
+    start, end = b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"\r\n\r\n"
+    data = start + b"y" * (limits.head_bytes - len(start + end) + over) + end
+    connection = H1Connection(limits, Peer("", ""), DateField())
+    if cut is not None:
+        connection.receive(data[:cut])
+        assert connection.next_exchange() is None
+    connection.receive(data[cut:])
+    if over:
+        with pytest.raises(HttpError) as caught:
+            connection.next_exchange()
+        assert caught.value.status == 431
+    else:
+        assert connection.next_exchange() is not None

@@ -475,3 +475,15 @@ def test_calls_out_of_order_are_errors(exchange_of: Exchanging, call: str) -> No
     else:
         with pytest.raises(ResponseError):
             exchange.end()
+
+
+def test_a_finished_response_is_neither_longer_nor_taken_back(
+    connection: H1Connection, exchange_of: Exchanging
+) -> None:
+    exchange = exchange_of()
+    exchange.start(200, "OK", [])
+    exchange.write(b"ok")
+    exchange.end()
+    assert not exchange.write_file(FileSlice(9, 0, 10))
+    assert not exchange.restart()
+    assert sent(connection).endswith(b"2\r\nok\r\n0\r\n\r\n")

@@ -6,7 +6,15 @@ import pytest
 
 from ostler.config.settings import Hooks, Settings
 from ostler.errors import BootError, ConfigError
-from ostler.observe.hooks import MasterFacts, MasterHooks, RequestFacts, ResponseFacts, WorkerFacts, WorkerHooks
+from ostler.observe.hooks import (
+    MasterFacts,
+    MasterHooks,
+    RequestFacts,
+    ResponseFacts,
+    WorkerFacts,
+    WorkerHooks,
+    call_ssl_context,
+)
 from ostler.observe.scoreboard import Scoreboard
 
 
@@ -242,3 +250,32 @@ def test_hooks_about_a_worker_are_those_of_its_generation_and_others_are_the_cur
     world.master.pre_fork(world.worker_facts)
     world.master.on_exit()
     assert calls == [("pre_fork", "server", "worker 3"), "new"]
+
+
+def test_the_hook_of_tls_is_given_cfg_and_the_factory():
+    world = World()
+    assert call_ssl_context(lambda config, factory: (config, factory()), "cfg", lambda: "made", world.log) == (
+        "cfg",
+        "made",
+    )
+
+
+@pytest.mark.parametrize("raised", [ValueError("no file"), SystemExit(3)])
+def test_a_hook_of_tls_that_raises_is_logged_and_an_error_of_the_configuration(raised):
+    def hook(config, factory):
+        raise raised
+
+    world = World()
+    with pytest.raises(ConfigError, match="ssl_context: the hook raised"):
+        call_ssl_context(hook, "cfg", None, world.log)
+    assert world.logged[0].startswith("hook failed, there is no SSL context hook=ssl_context\nTraceback")
+
+
+def test_what_the_factory_says_of_a_certificate_needs_no_other_words():
+    def factory():
+        raise ConfigError("certfile: damaged")
+
+    world = World()
+    with pytest.raises(ConfigError, match=r"^certfile: damaged$"):
+        call_ssl_context(lambda config, factory: factory(), "cfg", factory, world.log)
+    assert world.logged == []

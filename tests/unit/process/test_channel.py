@@ -11,6 +11,7 @@ import pytest
 
 from ostler.process.channel import (
     BootFailed,
+    CertificateFiles,
     Channel,
     LogFiles,
     LogsRequest,
@@ -36,6 +37,7 @@ MESSAGES: list[Message] = [
     LogFiles(("a",), others=True),
     Retire((0, 2), (2,)),
     Stop(True, (0,)),
+    CertificateFiles(),
 ]
 
 
@@ -214,8 +216,51 @@ def test_unsent_descriptors_are_closed_with_the_channel(channels, tmp_path) -> N
     os.close(fd)
 
 
+def test_certificates_come_with_their_descriptor_between_logs(channels, tmp_path) -> None:
+    ours, theirs = channels
+    fd = file_with(tmp_path / "a", "a")
+    for message in (LogFiles(("a",)), CertificateFiles(), Retire()):
+        ours.send(message, () if message == Retire() else (fd,))
+    os.close(fd)
+    logs, certificates, retire = theirs.receive() or []
+    assert isinstance(logs, LogFiles)
+    assert isinstance(certificates, CertificateFiles)
+    assert retire == Retire()
+    for got in (*logs.fds, *certificates.fds):
+        assert os.pread(got, 10, 0) == b"a"
+        os.close(got)
+
+
+def test_a_full_channel_keeps_the_latest_certificates_only(channels, tmp_path) -> None:
+    ours, theirs = channels
+    for _ in range(20000):
+        ours.send(Stop())
+    before = open_descriptors()
+    for number in range(20):
+        fd = file_with(tmp_path / str(number), str(number))
+        ours.send(CertificateFiles(), (fd,))
+        os.close(fd)
+    assert len(open_descriptors() - before) == 1
+    found: list[Message] = []
+    while (messages := theirs.receive() or []) or ours.receive() != [] or not found:
+        found += [message for message in messages if isinstance(message, CertificateFiles)]
+    (only,) = found
+    assert isinstance(only, CertificateFiles)
+    assert os.pread(only.fds[0], 10, 0) == b"19"
+    os.close(only.fds[0])
+
+
+def test_certificates_without_their_descriptor_come_without(odd_peer) -> None:
+    peer, channel = odd_peer
+    peer.send(encode(CertificateFiles()))
+    socket.send_fds(peer, [encode(CertificateFiles())], [0, 1])
+    assert channel.receive() == [CertificateFiles(), CertificateFiles()]
+
+
 def test_names_and_descriptors_must_match(channels) -> None:
     ours, _theirs = channels
+    with pytest.raises(ValueError, match="expected 1 descriptors"):
+        ours.send(CertificateFiles())
     with pytest.raises(ValueError, match="expected 2 descriptors"):
         ours.send(LogFiles(("a", "b")), (0,))
     with pytest.raises(ValueError, match="expected 0 descriptors"):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ostler.config.parse import BadValue
 from ostler.config.sections.dirty import NOTE as DIRTY
-from ostler.config.sections.shapes import LATER, OFF_TEXT, later
+from ostler.config.sections.shapes import OFF_TEXT, later
 from ostler.config.setting import ReloadEffect, Section, Setting, Support
 from ostler.config.usercode import describe_exception
 
@@ -101,6 +101,10 @@ _NOTES = {
     "worker_int": "not called when `reload` replaces a worker: that one retires in order",
     "worker_exit": "never called in the master; a worker that was killed has `child_exit` only",
     "pre_exec": "one that raises starts no new master, and the old one goes on",
+    "ssl_context": (
+        "called in the master when a generation is made, and not in the workers for each connection; what it returns "
+        "is used for all of them"
+    ),
 }
 """Where ours differ from Gunicorn's, for the compatibility page."""
 
@@ -151,7 +155,12 @@ SETTINGS = (
         _MASTER,
     ),
     _entry("on_exit", read_hook("server"), "`(server)`: in the master, last of all.", _MASTER),
-    later("ssl_context", Section.HOOKS, f"TLS is {LATER}", read=OFF_TEXT),
+    _entry(
+        "ssl_context",
+        read_hook("config", "default_ssl_context_factory"),
+        "`(config, default_ssl_context_factory)`: in the master, for each generation, when `certfile` or `keyfile` is "
+        "set; returns the `ssl.SSLContext` to use. With `sni_certificates` it is called for each of them too.",
+    ),
     later("on_dirty_starting", Section.HOOKS, DIRTY, read=OFF_TEXT),
     later("dirty_post_fork", Section.HOOKS, DIRTY, read=OFF_TEXT),
     later("dirty_worker_init", Section.HOOKS, DIRTY, read=OFF_TEXT),

@@ -1,4 +1,4 @@
-"""Chapter "Security": limits of a request's head, and the rules of HTTP that can be relaxed for old clients."""
+"""Chapter "Security": limits of a request, and the rules of HTTP that can be relaxed for old clients."""
 
 from ostler.config.parse import read_integer
 from ostler.config.sections.shapes import switch
@@ -61,6 +61,22 @@ SETTINGS = (
         support=Support.DIFFERS,
         note="0 is no limit, as Gunicorn's documentation says; its code takes 0 for 8190",
         doc="The longest header field in bytes; 0 is no limit. (Gunicorn's code takes 0 for 8190.)",
+    ),
+    Setting(
+        name="limit_request_body",
+        section=Section.SECURITY,
+        flags=("--limit-request-body",),
+        metavar="INT",
+        takes=Takes.INTEGER,
+        least=0,
+        read=_read_count,
+        default=0,
+        reload=ReloadEffect.WORKERS,
+        gunicorn=False,
+        doc=(
+            "The largest body of a request in bytes; 0 is no limit. A larger one is answered with 413: before anything "
+            "of it is read when its length is announced, else as soon as it is too large."
+        ),
     ),
     _leniency(
         "permit_obsolete_folding",

@@ -8,7 +8,7 @@ from ostler.config.sections.hooks import read_post_request
 ARITIES = {
     **dict.fromkeys(("on_starting", "on_reload", "when_ready", "pre_exec", "on_exit"), 1),
     **dict.fromkeys(("post_worker_init", "worker_int", "worker_abort"), 1),
-    **dict.fromkeys(("pre_fork", "post_fork", "pre_request", "child_exit", "worker_exit"), 2),
+    **dict.fromkeys(("pre_fork", "post_fork", "pre_request", "child_exit", "worker_exit", "ssl_context"), 2),
     "nworkers_changed": 3,
 }
 BY_ARITY = [lambda: None, lambda a: None, lambda a, b: None, lambda a, b, c: None]

@@ -1,7 +1,5 @@
 """Settings of features to come: what leaves the feature off is accepted, in every spelling; nothing else is."""
 
-import ssl
-
 import pytest
 
 from ostler.config.parse import BadValue, NotBuilt
@@ -12,40 +10,25 @@ BY_NAME = {entry.name: entry for entry in ENTRIES}
 REFUSED = [entry for entry in ENTRIES if entry.support is Support.REFUSED]
 
 OFF = {
-    "certfile": [None, ""],
-    "cert_reqs": [0, "0", ssl.CERT_NONE, None],
-    "suppress_ragged_eofs": [True, "True", None],
-    "do_handshake_on_connect": [False, "false"],
     "http_protocols": ["h1", " H1 ", ["h1"], [], "", None],
     "http2_cleartext": ["off", False, None, "OFF"],
     "http2_max_frame_size": [16384, "16384", "0x4000"],
-    "proxy_protocol": ["off", False, "false", "0", "none", None],
-    "proxy_allow_ips": ["127.0.0.1,::1", "127.0.0.1, ::1", ""],
-    "protocol": ["http", "HTTP"],
     "preload_app": [False, None, "false"],
     "control_socket": [None, ""],
     "control_socket_mode": [0o600, "0600", "0o600", None],
     "dirty_apps": [[], (), None, ""],
     "root_path": ["", None],
     "asgi_lifespan": ["auto", None],
-    "ssl_context": [None],
 }
 ON = {
-    "certfile": ["cert.pem"],
-    "cert_reqs": [2],
-    "suppress_ragged_eofs": [False],
     "http_protocols": ["h2,h1", ["h2"]],
     "http2_cleartext": [True, "both"],
     "http2_max_frame_size": [16385],
-    "proxy_protocol": ["auto", True, "v1", 0],
-    "proxy_allow_ips": ["*"],
-    "protocol": ["uwsgi"],
     "preload_app": [True, "true", 0, 1],
     "control_socket_mode": ["0660"],
     "dirty_apps": [["mod:App"]],
     "dirty_workers": [1],
     "root_path": ["/api"],
-    "ssl_context": [lambda config, factory: factory()],
 }
 
 
