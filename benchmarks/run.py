@@ -1,27 +1,24 @@
-"""`make bench`: Ostler beside Gunicorn in one run on one machine. Needs wrk, and Gunicorn of the extra `dev`.
+"""`make bench`: Ostler beside others in one run on one machine. Needs wrk, and what the extra `dev` brings.
 
 Hello world: wrk with one thread, 32 keep-alive connections and a browser's headers. CPU time is that of the server's
 processes, so it does not depend on what wrk itself costs. Mixed: six keep-alive clients, one request in twenty takes
 500 ms; what counts is how long the fast ones take. The contenders alternate; medians of the rounds are shown.
+Slow clients: see slow_clients.py.
 """
 
 import argparse
 import os
 import platform
 import random
-import re
-import shutil
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
+import slow_clients
 from servers import Contender, Running, running
+from wrk import Throughput, Wrk, find_wrk
 
 REFERENCE = Contender("gunicorn", "gthread")  # with more threads Gunicorn costs more
 HELLO = [
@@ -37,57 +34,15 @@ MIXED = [
     Contender("ostler", "sync"),
     Contender("gunicorn", "gthread", threads=2),
 ]
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-    "Accept-Language": "en-US,en;q=0.5",
-    "Accept-Encoding": "gzip, deflate, br",
-    "Cookie": "session=0123456789abcdef0123456789abcdef; theme=dark",
-    "Upgrade-Insecure-Requests": "1",
-    "Sec-Fetch-Dest": "document",
-    "Sec-Fetch-Mode": "navigate",
-    "Sec-Fetch-Site": "none",
-}
 MIXED_CLIENTS = 6
 MIXED_WORKERS = 4
 SLOW_SHARE = 0.05
 
 
-@dataclass(frozen=True)
-class Throughput:
-    requests_per_s: float
-    cpu_us: float  # of the whole server, for one request
-    errors: int
-
-
-def lua_script() -> str:
-    fields = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in BROWSER.items())
-    return f"""{fields}
-done = function(summary)
-  local failed = summary.errors.connect + summary.errors.read + summary.errors.write
-                 + summary.errors.status + summary.errors.timeout
-  print(string.format("FIGURES %d %d %d", summary.requests, summary.duration, failed))
-end
-"""
-
-
-def run_wrk(wrk: str, script: Path, port: int, seconds: int) -> tuple[int, float, int]:
-    """Requests, seconds, errors."""
-    command = [wrk, "-t1", "-c32", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    figures = re.search(r"FIGURES (\d+) (\d+) (\d+)", output)
-    if figures is None:
-        raise SystemExit(f"wrk said nothing of use: {output}")
-    return int(figures[1]), int(figures[2]) / 1e6, int(figures[3])
-
-
-def hello_world(contender: Contender, wrk: str, script: Path, seconds: int, workers: int) -> Throughput:
+def hello_world(contender: Contender, wrk: Wrk, seconds: int, workers: int) -> Throughput:
     with running(contender, workers) as server:
-        run_wrk(wrk, script, server.port, 1)  # caches warm, allocators grown
-        before = server.cpu_seconds()
-        requests, duration, errors = run_wrk(wrk, script, server.port, seconds)
-        used = server.cpu_seconds() - before
-    return Throughput(requests / duration, used / requests * 1e6, errors)
+        wrk.run(server, 1)  # caches warm, allocators grown
+        return wrk.run(server, seconds)
 
 
 class MixedClient(threading.Thread):
@@ -168,15 +123,13 @@ def report_mixed(results: dict[Contender, list[tuple[list[float], int]]]) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: the slow clients only")
     parser.add_argument("--seconds", type=int, default=4, help="of one run of wrk (which takes whole ones)")
     parser.add_argument("--workers", type=int, default=1, help="of the hello world servers")
     parser.add_argument("--mixed-requests", type=int, default=1800, help="in one round; 0 leaves the mixed case out")
-    parser.add_argument("--only", choices=["ostler", "gunicorn"], help="leave the other one out")
+    parser.add_argument("--only", choices=["ostler", "gunicorn"], help="leave the others out")
+    slow_clients.add_options(parser)
     arguments = parser.parse_args()
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        sys.exit("bench: wrk is not installed (Debian: apt-get install wrk)")
     print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores", flush=True)
 
     def chosen(contenders: list[Contender]) -> list[Contender]:
@@ -184,19 +137,21 @@ def main() -> None:
 
     hello: dict[Contender, list[Throughput]] = {contender: [] for contender in chosen(HELLO)}
     slow: dict[Contender, list[tuple[list[float], int]]] = {contender: [] for contender in chosen(MIXED)}
-    with tempfile.TemporaryDirectory() as directory:
-        script = Path(directory, "browser.lua")
-        script.write_text(lua_script())
+    with find_wrk() as wrk:
         for number in range(arguments.rounds):
             print(f"round {number + 1} of {arguments.rounds}", flush=True)
             for contender, throughputs in hello.items():
-                throughputs.append(hello_world(contender, wrk, script, arguments.seconds, arguments.workers))
+                throughputs.append(hello_world(contender, wrk, arguments.seconds, arguments.workers))
             if arguments.mixed_requests:
                 for contender, latencies in slow.items():
                     latencies.append(mixed(contender, arguments.mixed_requests))
-    report_hello(hello)
-    if arguments.mixed_requests:
-        report_mixed(slow)
+        if arguments.rounds:
+            report_hello(hello)
+            if arguments.mixed_requests:
+                report_mixed(slow)
+            sys.stdout.flush()
+        if arguments.slow_clients:
+            slow_clients.measure(arguments, chosen([one for one in slow_clients.CONTENDERS if one.installed]), wrk)
 
 
 if __name__ == "__main__":

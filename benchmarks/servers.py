@@ -1,37 +1,71 @@
-"""Starts a server under test as an operator would, and reads its processes' CPU time from /proc."""
+"""Starts a server under test as an operator would, and reads from /proc what its processes use."""
 
+import contextlib
 import os
+import resource
+import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 HERE = Path(__file__).parent
 TICKS = os.sysconf("SC_CLK_TCK")
+CONNECTIONS = 4000
+"""How many clients every server may have at once: more than any benchmark here brings."""
+STOP_S = 10
 
 
 @dataclass(frozen=True)
 class Contender:
     """One column of the table."""
 
-    program: str  # "ostler" or "gunicorn": both take the same flags
+    program: str  # "ostler" and "gunicorn" take the same flags; "waitress"; "uwsgi"
     kind: str
     threads: int = 1
 
     def __str__(self) -> str:
-        return f"{self.program} {self.kind}" + (f" x{self.threads}" if self.threads > 1 else "")
+        kind = "" if self.kind == self.program else f" {self.kind}"
+        return f"{self.program}{kind}" + (f" x{self.threads}" if self.threads > 1 else "")
+
+    @property
+    def installed(self) -> bool:
+        return self.program != "uwsgi" or shutil.which("uwsgi") is not None
 
     def command(self, port: int, workers: int) -> list[str]:
-        command = [sys.executable, "-m", self.program, "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
-        command += ["--worker-class", self.kind, "--threads", str(self.threads), "--log-level", "warning"]
-        if self.program == "gunicorn":
-            command += ["--no-control-socket"]
+        match self.program:
+            case "waitress":  # one process, whatever `workers` says; select(2) ends at descriptor 1023, hence poll(2)
+                command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", f"--threads={self.threads}"]
+                command += [f"--connection-limit={CONNECTIONS}", "--asyncore-use-poll"]
+            case "uwsgi":
+                command = ["uwsgi", "--http-socket", f"127.0.0.1:{port}", "--master", "--die-on-term", "--need-app"]
+                command += ["--workers", str(workers), "--threads", str(self.threads), "--disable-logging"]
+                return [*command, "--listen", "100", "--pythonpath", str(HERE), "--module", "hello:application"]
+            case _:
+                command = [sys.executable, "-m", self.program, "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+                command += ["--worker-class", self.kind, "--threads", str(self.threads), "--log-level", "warning"]
+                command += ["--worker-connections", str(CONNECTIONS), "--graceful-timeout", "2"]
+                if self.program == "gunicorn":
+                    command += ["--no-control-socket"]
         return [*command, "hello:application"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the largest process of a server holds. Sizes in bytes."""
+
+    peak_rss: int  # VmHWM: the most that was ever resident, shared pages included
+    pss: int  # now, shared pages divided among those who share them
+    open_files: int
+    spilled: int  # on disk, in files that have no name
 
 
 @dataclass(frozen=True)
@@ -43,9 +77,36 @@ class Running:
         """User and system time of the master and its children, those that were reaped too."""
         total = 0
         for pid in [self.pid, *children_of(self.pid)]:
-            values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(int(value) for value in values[11:13])
+            with contextlib.suppress(OSError):  # it has just ended
+                values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += sum(int(value) for value in values[11:15])  # utime stime cutime cstime, proc_pid_stat(5)
         return total / TICKS
+
+    def usage(self) -> Usage:
+        """Of the worker (a server of one process: of that). It may be new, if the master has just replaced it."""
+        found = Usage(0, 0, 0, 0)
+        for pid in children_of(self.pid) or [self.pid]:
+            with contextlib.suppress(OSError):
+                status, rollup = (Path(f"/proc/{pid}/{name}").read_text() for name in ("status", "smaps_rollup"))
+                usage = Usage(_kib(status, "VmHWM:"), _kib(rollup, "Pss:"), *_files_of(pid))
+                found = max(found, usage, key=lambda one: one.peak_rss)
+        return found
+
+
+def _kib(text: str, name: str) -> int:
+    return int(text.partition(name)[2].split(maxsplit=1)[0]) * 1024
+
+
+def _files_of(pid: int) -> tuple[int, int]:
+    """How many descriptors a process has, and the bytes on disk of files without a name among them."""
+    nameless: dict[int, int] = {}
+    entries = list(Path(f"/proc/{pid}/fd").iterdir())
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            status = entry.stat()
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                nameless[status.st_ino] = status.st_blocks * 512
+    return len(entries), sum(nameless.values())
 
 
 def children_of(parent: int) -> list[int]:
@@ -67,30 +128,52 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def allow_many_files() -> None:
+    """For this process and those that it starts: as many descriptors as the system lets us have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 @contextmanager
 def running(contender: Contender, workers: int) -> Iterator[Running]:
-    """The server, once it answers; stopped at the end of the block."""
+    """The server, once it answers; stopped at the end of the block. Its log is shown only if it does not start."""
     port = free_port()
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    # What the caller put there stays: `PYTHONPATH=/another/tree/src` measures that one.
+    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment.pop("GUNICORN_CMD_ARGS", None)
-    process = subprocess.Popen(contender.command(port, workers), env=environment, cwd=HERE, stdin=subprocess.DEVNULL)
-    try:
-        wait_for_answer(port, process)
-        yield Running(port, process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            contender.command(port, workers),
+            env=environment,
+            cwd=HERE,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait_for_answer(port, process, log)
+            yield Running(port, process.pid)
+        finally:
+            _stop(process)
 
 
-def wait_for_answer(port: int, process: subprocess.Popen[bytes], deadline_s: float = 15.0) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # the session is ours: nobody else is in it
+    process.wait()
+
+
+def _wait_for_answer(port: int, process: subprocess.Popen[bytes], log: IO[bytes], deadline_s: float = 15.0) -> None:
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise SystemExit(f"{process.args!r} ended with {process.returncode}")
+            log.seek(0)
+            raise SystemExit(f"{process.args!r} ended with {process.returncode}: {log.read().decode(errors='replace')}")
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
