@@ -104,7 +104,8 @@ class Admission:
         self._decline = decline
         self._newcomers: dict[int, Newcomer] = {}
         self._end = inf
-        """When nobody is waited for any more."""
+        """From when on nobody is waited for longer than `_hurry_s`."""
+        self._hurry_s = patience_s
 
     def __len__(self) -> int:
         return len(self._newcomers)
@@ -145,7 +146,7 @@ class Admission:
     def tick(self) -> None:
         """Once in a while: deadlines."""
         now = _monotonic()
-        latest = now - self._patience_s if now < self._end else inf
+        latest = now - (self._patience_s if now < self._end else self._hurry_s)
         for newcomer in [each for each in self._newcomers.values() if each.arrived <= latest]:
             self._drop(newcomer, f"{self._awaited(newcomer)} did not arrive in time")
 
@@ -155,7 +156,8 @@ class Admission:
         return "its first bytes" if self._rules.context is None else "the handshake of TLS"
 
     def hurry(self, patience_s: float) -> None:
-        """The server stops: whoever is on the way in has at most so long from now on."""
+        """The server stops: whoever is on the way in has at most so long from now on, or from when he comes."""
+        self._hurry_s = min(self._patience_s, patience_s)
         self._end = min(self._end, _monotonic() + patience_s)
 
     def oldest(self) -> Newcomer | None:

@@ -345,9 +345,10 @@ class Transport:
 def unsent_bytes(sock: socket.socket) -> int:
     """What the kernel holds for the other side of `sock` (tcp(7), SIOCOUTQ); 0 where it does not say."""
     try:
-        return _INTEGER.unpack(_ioctl(sock, termios.TIOCOUTQ, _INTEGER.pack(0)))[0]  # type: ignore[no-any-return]
+        (count,) = _INTEGER.unpack(_ioctl(sock, termios.TIOCOUTQ, _INTEGER.pack(0)))
     except OSError:
         return 0
+    return int(count)
 
 
 def _discard(pieces: Sequence[Output]) -> None:
