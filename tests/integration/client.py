@@ -50,13 +50,18 @@ class Response:
         return self.until_close or said == "close" or (self.minor == 0 and said != "keep-alive")
 
 
-def connect(address: Address, timeout_s: float = 20.0, receive_buffer: int | None = None) -> socket.socket:
+def connect(
+    address: Address, timeout_s: float = 20.0, receive_buffer: int | None = None, source: str | None = None
+) -> socket.socket:
+    """source: the address of this machine that the server shall see."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     connection = socket.socket(family, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            connection.bind((source, 0))
         connection.connect(address)
         if family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -79,8 +84,8 @@ def request_bytes(
 class Client:
     """One connection to the server."""
 
-    def __init__(self, address: Address, timeout_s: float = 20.0) -> None:
-        self.socket = connect(address, timeout_s)
+    def __init__(self, address: Address, timeout_s: float = 20.0, source: str | None = None) -> None:
+        self.socket = connect(address, timeout_s, source=source)
         self.buffer = bytearray()
         self.ended = False
 

@@ -1,19 +1,14 @@
 """HAProxy in front: a child process with a configuration of its own."""
 
 import csv
-import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.integration.client import Address
 from tests.integration.harness import bind_value, free_port
-from tests.integration.processes import kill
-from tests.integration.proxy import find_tool
+from tests.integration.proxy import ProxyProcess, find_tool
 from tests.integration.waiting import wait_until
 
 CONFIG = """
@@ -36,7 +31,7 @@ backend servers
 """
 
 
-class HAProxy:
+class HAProxy(ProxyProcess):
     """One HAProxy with one upstream.
 
     `server` and `bind` follow the addresses of the two: send-proxy-v2, ssl crt ...; `frontend` and `backend` are lines
@@ -76,14 +71,6 @@ class HAProxy:
             )
         wait_until(self.listening, "haproxy listens")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def listening(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"haproxy ended with {self.process.returncode}: {self.log_path.read_text()}")
@@ -100,12 +87,3 @@ class HAProxy:
                 data += block
         rows = list(csv.DictReader(data.decode().removeprefix("# ").splitlines()))
         return next(row for row in rows if row["svname"] == "ostler")
-
-    def stop(self) -> None:
-        kill(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        finally:
-            kill(self.process.pid)
-            self.process.wait(10)
-            shutil.rmtree(self.home, ignore_errors=True)

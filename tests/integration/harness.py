@@ -174,8 +174,8 @@ class Server:
 
     # Talking
 
-    def client(self, timeout_s: float = 20.0) -> Client:
-        client = Client(self.address, timeout_s)
+    def client(self, timeout_s: float = 20.0, source: str | None = None) -> Client:
+        client = Client(self.address, timeout_s, source)
         self.clients.append(client)
         return client
 

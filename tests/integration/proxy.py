@@ -110,7 +110,31 @@ def stream_module() -> Path:
     return STREAM_MODULE
 
 
-class Nginx:
+class ProxyProcess:
+    """A program that stands before the server, and its directory; both end with the block."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        kill(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        finally:
+            kill(self.process.pid)
+            self.process.wait(10)
+            shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Nginx(ProxyProcess):
     """One Nginx with one upstream. Over TCP to clients; TCP or Unix to the server.
 
     `make_site` writes the http server's part, as `site` and `uwsgi_site` do. `stream`: directives of a stream server
@@ -142,14 +166,6 @@ class Nginx:
         )
         wait_until(self.listening, "nginx listens")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def listening(self) -> bool:
         if self.process.poll() is not None:
             raise AssertionError(f"nginx ended with {self.process.returncode}: {self.error_log()}")
@@ -159,12 +175,3 @@ class Nginx:
     def error_log(self) -> str:
         path = self.home / "error.log"
         return path.read_text(errors="replace") if path.exists() else ""
-
-    def stop(self) -> None:
-        kill(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        finally:
-            kill(self.process.pid)
-            self.process.wait(10)
-            shutil.rmtree(self.home, ignore_errors=True)

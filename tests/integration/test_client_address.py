@@ -1,7 +1,6 @@
 """`remote_addr_from` and `trusted_hops` behind real chains: the client's address, and never what the client forges."""
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -34,15 +33,8 @@ CASES = {
 }
 
 
-def from_address(address: Address, source: str) -> Client:
-    client = Client.__new__(Client)
-    client.buffer, client.ended = bytearray(), False
-    client.socket = socket.create_connection(address, 20, source_address=(source, 0))  # type: ignore[arg-type]
-    return client
-
-
 def environ(address: Address, source: str = CLIENT, fields: Fields = ()) -> dict[str, str]:
-    with from_address(address, source) as client:
+    with Client(address, source=source) as client:
         response = client.request("GET", "/environ", fields)
     assert response.status == 200, response
     return dict(json.loads(response.body))
@@ -86,7 +78,7 @@ def test_whoever_is_not_trusted_is_taken_for_himself(chain: tuple[Server, Nginx,
 
 def test_the_access_log_names_the_client(chain: tuple[Server, Nginx, str]) -> None:
     server, outer, expected = chain
-    with from_address(outer.address, CLIENT) as client:
+    with Client(outer.address, source=CLIENT) as client:
         assert client.request("GET", "/bytes/1?logged", FORGED).status == 200
     log = server.home / "access.log"
     lines = wait_until(lambda: [line for line in log.read_text().splitlines() if "?logged" in line], "it is logged")
@@ -111,7 +103,7 @@ def test_forwarded_names_client_port_and_scheme(kind: str) -> None:
     with (
         running(Server, kind=kind, options=options) as server,
         HAProxy(server.address, f"source {INNER}", frontend=frontend) as proxy,
-        from_address(proxy.address, CLIENT) as client,
+        Client(proxy.address, source=CLIENT) as client,
     ):
         seen = json.loads(client.get("/environ").body)
         port = client.socket.getsockname()[1]

@@ -42,12 +42,7 @@ def behind(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def proxy_client(server: Server, source: str = PROXY) -> Client:
     """A connection whose other end is `source`."""
-    client = Client.__new__(Client)
-    client.buffer, client.ended = bytearray(), False
-    client.socket = socket.create_connection(server.address, 20, source_address=(source, 0))  # type: ignore[arg-type]
-    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server.clients.append(client)
-    return client
+    return server.client(source=source)
 
 
 def environ(client: Client, target: str = "/environ") -> dict[str, str]:

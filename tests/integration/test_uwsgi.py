@@ -3,7 +3,6 @@
 import hashlib
 import json
 import signal
-import socket
 import struct
 from collections.abc import Iterator
 
@@ -159,11 +158,7 @@ def packet(variables: dict[str, str], modifier1: int = 0, modifier2: int = 0) ->
 
 
 def connected(server: Server, source: str = PROXY) -> Client:
-    client = Client.__new__(Client)
-    client.buffer, client.ended = bytearray(), False
-    client.socket = socket.create_connection(server.address, 20, source_address=(source, 0))  # type: ignore[arg-type]
-    server.clients.append(client)
-    return client
+    return server.client(source=source)
 
 
 @pytest.mark.parametrize("piece", [1, 13, 10_000])
