@@ -19,9 +19,9 @@ from tests.integration.waiting import wait_until
 __all__ = ["masters"]
 
 OPTIONS = ("--reuse-port",)
-LOST_TO_THE_KERNEL = 2
-"""A connection that completes between a socket's last accept and its end is reset, without net.ipv4.tcp_migrate_req
-(docs/how-to/sockets.md): where a slot is given up under load, one or two may be."""
+LOST_TO_THE_KERNEL = 1
+"""Of each client that connects anew: a connection that completes between a socket's last accept and its end is reset,
+without net.ipv4.tcp_migrate_req (docs/how-to/sockets.md), and each client has one connection at a time."""
 
 
 def listeners_of(server: Server) -> set[str]:
@@ -107,8 +107,8 @@ def test_load_survives_reload_and_changes_of_the_number_of_workers(
             found = listeners_of(server)
             assert found <= former or found >= former, "sockets are kept"
     print(f"keep-alive: {keeping.tally}; one request each: {short.tally}")
-    keeping.tally.assert_at_most(LOST_TO_THE_KERNEL)
-    short.tally.assert_at_most(LOST_TO_THE_KERNEL)
+    keeping.tally.assert_at_most(2 * LOST_TO_THE_KERNEL)
+    short.tally.assert_at_most(2 * LOST_TO_THE_KERNEL)
 
 
 def test_slot_that_is_given_up_is_emptied_first(serve: Callable[..., Server]) -> None:
@@ -195,7 +195,7 @@ def test_usr2_that_turns_it_off_empties_what_is_left_over(
         kill(new, signal.SIGHUP)
         wait_listeners(server, 1)
         load.wait_for(50)
-    load.tally.assert_at_most(LOST_TO_THE_KERNEL)
+    load.tally.assert_at_most(4 * LOST_TO_THE_KERNEL)
 
 
 def test_unix_socket_beside_it_stays_shared(serve: Callable[..., Server], masters: Masters) -> None:

@@ -73,6 +73,7 @@ def test_airflow_counts_titles_and_rolls_its_workers(project: Callable[..., Serv
     oldest, *_ = server.worker_pids()
     server.send_signal(signal.SIGTTIN)
     wait_until(lambda: len(ready_workers(server)) == 3, "one more is ready")
+    server.wait_log("worker ready slot=2")  # its title says it a moment before its master knows
     server.send_signal(signal.SIGTTOU)
     wait_until(lambda: len(server.worker_pids()) == 2, "two are left")
     assert oldest not in server.worker_pids(), "the oldest goes first"
