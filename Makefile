@@ -5,6 +5,8 @@
 #   make check                 ruff and mypy --strict
 #   make bench                 wrk against Ostler and Gunicorn, side by side
 #   make fuzz                  try every mutant, find the planted bugs, then fuzz each target (make fuzz SECONDS=600)
+#   make faults                reloads, recycles, re-execs, stops and kills under load: Ostler beside its peers, one table
+#                              (make faults ARGS="--scenario reload,term --server ostler,gunicorn --count 10")
 #   make docs                  write the reference, refresh the code blocks of the Markdown pages, check their links
 #   make clean                 remove what the targets above made
 #
@@ -23,7 +25,7 @@ READY := $(VENV)/.installed
 # True when the interpreter exists, is new enough and can make a virtual environment.
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: run test check bench fuzz docs clean
+.PHONY: run test check bench fuzz faults docs clean
 
 run: $(READY)
 	cd examples/flask_app && exec $(abspath $(BIN))/ostler --config ostler.conf.py app:app
@@ -41,6 +43,9 @@ bench: $(READY)
 fuzz: $(READY)
 	OSTLER_MUTATION=full $(BIN)/python -m pytest tests/mutation
 	$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+faults: $(READY)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 docs: $(READY)
 	$(BIN)/python -m docs.refresh

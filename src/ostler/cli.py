@@ -1,4 +1,5 @@
-"""The `ostler` command: argv -> Settings -> run, check or print; `ostler settings` tells what there is to set.
+"""The `ostler` command: argv -> Settings -> run, check or print; `ostler settings` tells what there is to set, `ostler
+reload` and `ostler upgrade` talk to a server that runs.
 
 The only place that turns an error into a line on stderr and the command's exit status (`errors.py` has the statuses).
 No traceback of ours: the user's own is shown whole, above the line that sums it up.
@@ -6,6 +7,7 @@ No traceback of ours: the user's own is shown whole, above the line that sums it
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TextIO
@@ -24,13 +26,18 @@ from ostler.config.setting import Setting
 from ostler.config.settings import Settings
 from ostler.config.sources import load_settings
 from ostler.config.usercode import ConfigFileError
+from ostler.control.client import ask
+from ostler.control.protocol import Command
+from ostler.control.target import find_target, usage
 from ostler.errors import OstlerError, UsageError
+from ostler.logline import escape
 from ostler.process.certificates import Certificates
-from ostler.process.reexec import start_context
+from ostler.process.reexec import ReadyLine, start_context
 from ostler.roles.launch import Launch, run_master
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 _SETTINGS = "settings"
+_COMMANDS = {"reload": Command.RELOAD, "upgrade": Command.UPGRADE}
 _SETTINGS_USAGE = """\
 usage: ostler settings         list every setting
        ostler settings NAME    describe one, by its name or flag
@@ -41,6 +48,7 @@ usage: ostler settings         list every setting
 def main(argv: list[str] | None = None) -> int:
     """Run the command with `argv` (without the program's name) and return the exit status."""
     _open_standard_files()
+    old_master = ReadyLine.of(os.environ, os.getppid())
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except Answered as answer:
@@ -48,9 +56,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except ConfigFileError as error:
         _write(sys.stderr, f"{error.traceback_text}Error: {error}\n")
+        old_master.failed(str(error))
         return error.exit_status
     except OstlerError as error:
         _write(sys.stderr, f"Error: {error}\n")
+        old_master.failed(str(error))
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -60,6 +70,8 @@ def _run(argv: list[str]) -> int:
     if argv[:1] == [_SETTINGS]:
         _write(sys.stdout, _about_settings(argv[1:]))
         return 0
+    if argv and argv[0] in _COMMANDS:
+        return _command(_COMMANDS[argv[0]], argv[1:])
     finder.install()  # before anything of the user's is imported
     environ = dict(os.environ)
     # Taken once: a reload reads the same arguments, variables and start directory again.
@@ -92,6 +104,28 @@ def _check_application(settings: Settings) -> int:
         _write(sys.stderr, f"Error: {error}\n")
         return 1
     return 0
+
+
+def _command(command: Command, words: list[str]) -> int:
+    """`ostler reload`, `ostler upgrade`. Raises UsageError, ControlError with what the master says, and ConfigError.
+
+    An application called `reload` is served by `ostler reload:application` or `ostler -- reload`.
+    """
+    if words in (["-h"], ["--help"]):
+        _write(sys.stdout, usage(command.value))
+        return 0
+    target = find_target(command.value, words, _settings_of_server)
+    _show_progress(ask(target.pid, command, _show_progress, target.timeout_s))
+    return 0
+
+
+def _settings_of_server(words: Sequence[str]) -> Settings:
+    finder.install()
+    return load_settings(tuple(words), dict(os.environ), to_serve=False)
+
+
+def _show_progress(text: str) -> None:
+    _write(sys.stdout, "".join(f"{escape(line)}\n" for line in text.splitlines()))
 
 
 def _about_settings(words: list[str]) -> str:

@@ -9,9 +9,9 @@ from docs.refresh import ROOT
 
 PAGE = ROOT / "docs" / "explanation" / "guarantees.md"
 # The rows of the catalogue that fall in this version.
-RELOAD = ["R1", "R2", "R3", "R4", "R6", "R7", "R8", "R9", "R10", "R11"]
-STOP = ["S1", "S2", "S4", "S5", "S6"]
-WORKERS = ["W1", "W2", "W3", "W6", "W8", "W9", "W10", "W11", "W13", "W15", "W17", "W18"]
+RELOAD = [f"R{number}" for number in range(1, 14)]
+STOP = [f"S{number}" for number in range(1, 7)]
+WORKERS = ["W1", "W2", "W3", "W5", "W6", "W8", "W9", "W10", "W11", "W13", "W15", "W17", "W18"]
 NETWORK = ["N1", "N2", "N3", "N4", "N5", "N7", "N8", "N10", "N11", "N12"]
 LOGS = ["L1", "L2", "L3", "L4", "L5", "L6", "L7"]
 ROWS = RELOAD + STOP + WORKERS + NETWORK + LOGS

@@ -21,8 +21,9 @@ LAYERS = [
     {"cli", "compat", "deploy", "__main__"},
 ]
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts} | {"": 0}
-# The command line puts everything together, and nothing imports it but `python -m ostler`.
-SIDEWAYS = {("__main__", "cli"), ("cli", "compat"), ("cli", "deploy")}
+# The command line puts everything together, and nothing imports it but `python -m ostler`. The operator's socket is in
+# the master's loop.
+SIDEWAYS = {("__main__", "cli"), ("cli", "compat"), ("cli", "deploy"), ("roles", "control")}
 PURE = {"http", "supervisor"}
 IMPURE_MODULES = {"socket", "ssl", "select", "selectors", "os", "time", "asyncio", "threading", "signal", "logging"}
 

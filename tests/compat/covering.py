@@ -17,6 +17,7 @@ from tests.compat.surface_running import ATOMS
 Test = TypeVar("Test", bound=Callable[..., object])
 FOLDER: Final = Path(__file__).parent
 INTEGRATION: Final = "tests/integration"
+RECYCLING: Final = "tests/unit/roles/test_recycling.py"
 ACTS: Final = f"{INTEGRATION}/test_settings_act.py"
 
 _covered: dict[str, set[str]] = {}
@@ -73,7 +74,29 @@ ELSEWHERE: Final[dict[str, str]] = {
     **_acts("chdir", "pythonpath", "secure_scheme_headers", "forwarded_allow_ips", "forwarder_headers", "header_map"),
     **_acts("request_buffering", "limit_request_line", "limit_request_fields", "limit_request_field_size"),
     **_acts("accesslog", "access_log_format", "errorlog", "loglevel", "capture_output", "reload"),
-    **_acts("check_config", "print_config"),
+    **_acts("check_config", "print_config", "reload_surge", "reload_max_unavailable", "reload_canary"),
+    **_shown(
+        "test_lame_duck",
+        "test_a_lame_duck_serves_everything_but_its_readiness",
+        *("setting:lame_duck", "setting:readiness_path"),
+    ),
+    **_settings(
+        "test_preload",
+        preload_app="test_a_generation_imports_once_and_its_workers_are_the_masters_children",
+        preload_unsafe="test_an_application_with_threads_is_refused_or_loaded_by_each_worker_as_asked",
+    ),
+    **_settings("test_refork", refork_after="test_what_a_warm_worker_has_cached_is_shared_by_all"),
+    **_settings("test_reload_check", reload_check="test_a_worker_that_fails_its_check_never_serves"),
+    **_settings(
+        "test_recycling",
+        max_worker_age="test_a_busy_worker_is_replaced_for_its_age",
+        max_worker_memory="test_age_and_memory_replace_a_worker_also_while_it_is_busy",
+    ),
+    **dict.fromkeys(
+        ("setting:max_worker_age_jitter", "setting:max_worker_memory_jitter"),
+        f"{RECYCLING}::test_an_application_that_seeds_random_does_not_make_workers_equal",
+    ),
+    "setting:max_worker_memory_measure": f"{RECYCLING}::test_the_settings_say_what_is_measured",
     **_settings("test_tls", certfile="test_curl_gets_an_answer_under_each_version"),
     **_settings(
         "test_tls_certificates",

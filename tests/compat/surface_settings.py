@@ -110,7 +110,7 @@ SETTINGS: Final = (
     Setting("limit_request_line", "--limit-request-line", 4094),
     Setting("limit_request_fields", "--limit-request-fields", 100),
     Setting("limit_request_field_size", "--limit-request-field_size", 8190),
-    Setting("preload_app", "--preload", False, refused="True"),
+    Setting("preload_app", "--preload", False),
     Setting("sendfile", "--no-sendfile", None, env="SENDFILE"),
     Setting("reuse_port", "--reuse-port", False),
     Setting("chdir", "--chdir", MACHINE),
@@ -162,6 +162,9 @@ SETTINGS: Final = (
 OWN_SETTINGS: Final = tuple(
     Own(name)
     for name in (
+        "preload_unsafe", "refork_after", "reload_check", "reload_surge", "reload_max_unavailable", "reload_canary",
+        "max_worker_age", "max_worker_age_jitter", "max_worker_memory", "max_worker_memory_jitter",
+        "max_worker_memory_measure", "lame_duck", "readiness_path",
         "boot_timeout", "request_buffering", "access_log_skip", "error_log_json",
         "log_rotate_size", "log_rotate_interval", "log_rotate_keep",
         "limit_request_body", "remote_addr_from", "trusted_hops", "sni_certificates",

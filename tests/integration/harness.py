@@ -25,6 +25,7 @@ from tests.integration.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ROOT / "tests" / "apps"
 READY = re.compile(r"worker ready .*?\bpid=(\d+)")
+MOLD = re.compile(r"mold booting .*?\bpid=(\d+)")
 # What the caller's shell may hold and the server would read.
 FOREIGN = ("GUNICORN_CMD_ARGS", "OSTLER_CMD_ARGS", "PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SCRIPT_NAME")
 
@@ -61,6 +62,8 @@ class Server:
             str(self.home / "http.sock") if transport == "unix" else ("127.0.0.1", free_port())
         )
         self.log_path = self.home / "server.log"
+        self.error_log = self.log_path
+        """Where the server writes it, if a test has it elsewhere."""
         self.mark_text = f"OSTLER_TEST_MARK={uuid.uuid4().hex}"
         self.process: subprocess.Popen[bytes] | None = None
         self.workers = 0
@@ -144,7 +147,10 @@ class Server:
         return self.process.poll()
 
     def worker_pids(self) -> list[int]:
-        return children_of(self.master)
+        """The master's children but for its molds."""
+        told = self.error_log.read_text(errors="replace") if self.error_log.exists() else ""
+        molds = {int(pid) for pid in MOLD.findall(told)}
+        return [pid for pid in children_of(self.master) if pid not in molds]
 
     def log(self, since: int = 0) -> str:
         try:

@@ -113,7 +113,6 @@ def test_broken_config_on_reload_changes_nothing(serve: Callable[..., Server], k
         ("errorlog = '/no/such/directory/log'", "errorlog"),
         ("accesslog = '/no/such/directory/log'", "accesslog"),
         ("bind = ['127.0.0.1:{taken}']", "{taken}.*in use"),
-        ("preload_app = True", "preload_app"),
         ("workers = 10000", "workers: 10000"),
     ],
 )
@@ -185,7 +184,7 @@ def test_a_hanging_reload_delays_no_signal(
     before = server.worker_pids()
     server.send_signal(signal.SIGTTIN)  # answered too, though the new one cannot serve
     wait_until(lambda: set(server.worker_pids()) - set(before), "TTIN starts one")
-    assert server.stop(number, deadline_s=2) == 0
+    assert server.stop(number, deadline_s=8) == 0
 
 
 def test_worker_that_hangs_during_a_reload_is_still_noticed(serve: Callable[..., Server]) -> None:

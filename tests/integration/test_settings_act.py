@@ -6,6 +6,7 @@ settings are shown in tests/compat, where a setting of the table that neither pl
 
 import json
 import re
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -154,6 +155,36 @@ def worker_connections(desk: Desk) -> None:
     for client in clients:
         assert client.get("/").status == 200
     assert clients[0].at_end()
+
+
+def reload_surge(desk: Desk) -> None:
+    """The three new workers boot at the same time, once the first has shown that they do."""
+    server = desk.run("--workers", "3", "--reload-surge", "3", ready=3)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("reload complete")
+    lines = [line for line in server.log().partition("generation 2 starts")[2].splitlines() if "exited" not in line]
+    assert ["worker booting" in line for line in lines[1:3]] == [True, True]
+
+
+def reload_max_unavailable(desk: Desk) -> None:
+    """An old worker leaves before the first new one is ready."""
+    waits = "import os, time\nwhile os.path.exists('gate'): time.sleep(0.01)\nfrom contract import application\n"
+    options = ("--workers", "2", "--reload-surge", "0", "--reload-max-unavailable", "1")
+    server = desk.run(*options, app="waits:application", files={"waits.py": waits}, ready=2)
+    (server.home / "gate").touch()
+    server.send_signal(signal.SIGHUP)
+    server.wait_log(r"worker exited slot=\d gen=1")
+    (server.home / "gate").unlink()
+    server.wait_log("reload complete")
+
+
+def reload_canary(desk: Desk) -> None:
+    server = desk.run("--reload-canary", "1", "--workers", "2", ready=2)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log(r"canary serves slot=\d gen=2 pid=\d+ for_s=1")
+    assert len(server.worker_pids()) == 3
+    server.wait_log("canary passed gen=2 requests=0 ")
+    server.wait_log("reload complete")
 
 
 def max_requests(desk: Desk) -> None:
@@ -319,6 +350,9 @@ CASES: dict[str, Callable[[Desk], None]] = {
         worker_class,
         threads,
         worker_connections,
+        reload_surge,
+        reload_max_unavailable,
+        reload_canary,
         max_requests,
         max_requests_jitter,
         timeout,

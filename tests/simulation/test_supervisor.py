@@ -7,13 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from ostler.supervisor.events import CapacityAsked, ChildExited, SettingsRejected, WorkerAsksToRetire, WorkersDismissed
+from ostler.supervisor.events import CapacityAsked
 from tests.simulation import laws
-from tests.simulation.world import Code, Manners, World
+from tests.simulation.acts import some_settings, wild_acts
+from tests.simulation.processes import Code, Manners
+from tests.simulation.world import World
 
-SEEDS = 400
-SEEDS_PER_TEST = 40
+SEEDS = 120
+SEEDS_PER_TEST = 20
+CALM_SEEDS = 40
+STOP_SEEDS = 80
 SHOWN = 60
+CALM_CODES = [Code.GOOD, Code.BROKEN, Code.SILENT, Code.HANGING, Code.WORSE, Code.FLAKY]
 
 
 def told_of(seed: int, play: Callable[[int], World], worlds: list[World]) -> None:
@@ -39,7 +44,7 @@ def run_wild_seed(seed: int, worlds: list[World]) -> World:
     timeout_s = chance.choice([0, 3, 3, 30])
     graceful_s = chance.choice([0, 1, 5])
     workers = chance.randint(1, 6)
-    world.accept(workers, timeout_s, graceful_s)
+    world.accept(workers, timeout_s, graceful_s, **some_settings(world))
     world.run(8)
     acts = wild_acts(world, timeout_s, graceful_s)
     for _ in range(chance.randint(20, 60)):
@@ -50,9 +55,8 @@ def run_wild_seed(seed: int, worlds: list[World]) -> World:
     newest = calm_down(world)
     world.run(120)
     laws.settled(world)
-    assert {process.order.generation for process in world.processes.values()} == {newest}
+    settled_on(world, newest)
     assert world.supervisor.degraded == ""
-    assert world.books.forgotten == set(world.books.accepted) - {newest}
     end(world)
     return world
 
@@ -60,10 +64,17 @@ def run_wild_seed(seed: int, worlds: list[World]) -> World:
 def calm_down(world: World) -> int:
     """Faults stop: processes behave, code is good, and the newest generation has it."""
     world.manners = Manners()
-    world.code = Code.GOOD
+    world.change_code(Code.GOOD)
     for process in list(world.processes.values()):
-        process.hung_since = None
-    return world.accept(world.random.randint(1, 6), 30, 5)
+        process.hung_since, process.mute = None, False
+    return world.accept(world.random.randint(1, 6), 30, 5, **some_settings(world) | {"refork_after": ()})
+
+
+def settled_on(world: World, newest: int) -> None:
+    """The newest generation is the only one left, and said so."""
+    assert {process.generation for process in world.processes.values()} == {newest}
+    assert world.books.forgotten == set(world.books.accepted) - {newest}
+    assert newest in world.books.succeeded or newest == 1
 
 
 def end(world: World) -> None:
@@ -73,72 +84,12 @@ def end(world: World) -> None:
     if world.random.random() < 0.3:
         world.run(0.5)
         if world.books.finished_at is None:
-            world.stop(quick=True)
-    limit_s = 5 + 1 + 5 + 0.4 + 2 + 1
+            world.accept(2, **some_settings(world))
+            world.stop(quick=world.random.random() < 0.7)
+    limit_s = 3 + 5 + 1 + 5 + 0.4 + 2 + 1
     world.run(limit_s)
     laws.ended(world, limit_s)
     assert world.books.status == 0
-
-
-def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callable[[], object]]:
-    chance = world.random
-
-    def someone() -> list[int]:
-        pids = [process.pid for process in world.processes.values()]
-        return [chance.choice(pids)] if pids else []
-
-    def crash() -> None:
-        for pid in someone():
-            world.disturbances.append(world.now)
-            world.crash(world.processes[pid], chance.choice(["SIGKILL", "SIGSEGV"]))
-
-    def exit_in_request() -> None:
-        for process in world.serving()[:1]:
-            world.crash(process, None, chance.choice([0, 1, 3, 4]))
-
-    def hang() -> None:
-        for process in world.serving()[:1]:
-            process.hung_since = world.now
-
-    def ask() -> None:
-        for process in chance.sample(world.serving(), min(2, len(world.serving()))):
-            process.asked = True
-            world.tell(WorkerAsksToRetire(process.pid, chance.choice(["max_requests", "signal", "reload"])))
-
-    def hup() -> None:
-        world.accept(chance.choice([1, 2, 3, 4, 6, 8]), timeout_s, graceful_s, chance.choice([0, 5, 20]))
-
-    def hup_twice() -> None:
-        hup()
-        world.run(chance.choice([0.0, 0.2]))
-        hup()
-
-    def code() -> None:
-        # A world with code that hangs for ever and no boot_timeout cannot settle by itself.
-        world.code = chance.choice([Code.GOOD, Code.GOOD, Code.BROKEN, Code.SILENT, Code.HANGING, Code.CRASHING])
-
-    def forks_fail() -> None:
-        world.manners.fork_fails = chance.choice([0.0, 0.0, 0.7, 1.0])
-
-    return [
-        crash,
-        exit_in_request,
-        hang,
-        hang,
-        ask,
-        hup,
-        hup,
-        hup_twice,
-        code,
-        code,
-        forks_fail,
-        lambda: world.tell(CapacityAsked(+1)),
-        lambda: world.tell(CapacityAsked(-1)),
-        lambda: world.tell(WorkersDismissed()),
-        lambda: world.tell(SettingsRejected("workers: expected a number")),
-        lambda: world.tell(ChildExited(99999, 3, None)),  # an orphan of somebody, adopted by PID 1
-        lambda: world.sleep(chance.choice([2, 40])),
-    ]
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_PER_TEST))
@@ -156,30 +107,32 @@ def run_calm_seed(seed: int, worlds: list[World]) -> World:
     world = World(seed, Manners(), laws.CapacityIsKept().check, judge=laws.judge)
     worlds.append(world)
     chance = world.random
-    world.accept(chance.randint(1, 6))
+    world.accept(chance.randint(1, 6), **some_settings(world))
     world.run(10)
     for _ in range(60):
         act = chance.randrange(6)
         if act < 3:
-            world.code = chance.choice([Code.GOOD, Code.BROKEN, Code.SILENT, Code.HANGING])
-            world.accept(chance.choice([world.books.goal, chance.randint(1, 6)]), boot_timeout_s=chance.choice([2, 20]))
+            world.change_code(chance.choice(CALM_CODES))
+            workers, boot_s = chance.choice([world.books.goal, chance.randint(1, 6)]), chance.choice([2, 20])
+            world.accept(workers, boot_timeout_s=boot_s, **some_settings(world))
         elif act == 3:
             for process in world.serving()[: chance.randint(1, 3)]:
-                world.tell(WorkerAsksToRetire(process.pid, "max_requests"))
+                world.ask(process, chance.choice(["max_requests", "reload"]))
         elif act == 4:
             world.tell(CapacityAsked(-1))
         else:
-            world.tell(SettingsRejected("nonsense"))
+            world.reject()
         world.run(chance.choice([0.0, 0.1, 1.0, 10.0]))
-    world.code = Code.GOOD
+    newest = calm_down(world)
     world.run(60)
-    assert len(world.serving()) == world.books.goal
+    laws.settled(world)
+    settled_on(world, newest)
     return world
 
 
-@pytest.mark.parametrize("first", range(0, 80, 40))
+@pytest.mark.parametrize("first", range(0, CALM_SEEDS, SEEDS_PER_TEST))
 def test_reloads_and_recycling_alone_never_cost_capacity(first: int) -> None:
-    for seed in range(first, first + 40):
+    for seed in range(first, first + SEEDS_PER_TEST):
         worlds: list[World] = []
         told_of(seed, lambda seed, worlds=worlds: run_calm_seed(seed, worlds), worlds)  # type: ignore[misc]
 
@@ -250,22 +203,24 @@ def test_storm_of_reloads_ends_with_the_newest_generation() -> None:
         assert len(world.serving()) >= 3
     world.run(20)
     laws.settled(world)
-    assert {process.order.generation for process in world.processes.values()} == {newest}
-    assert world.books.forgotten == set(range(1, newest))
+    settled_on(world, newest)
+
+
+def run_stop_seed(seed: int, worlds: list[World]) -> World:
+    """Stops in the middle of boots, reloads, hangs, lame ducks and kills that do not work."""
+    world = new_world(seed, Manners(deaf=0.3, stuck=0.3, drain_s=(0, 9)), worlds)
+    world.accept(world.random.randint(1, 5), 3, 5, **some_settings(world))
+    world.run(world.random.choice([0.0, 1.0, 6.0]))
+    if world.books.finished_at is None and world.serving():
+        acts = wild_acts(world, 3, 5)
+        for _ in range(world.random.randint(0, 6)):
+            world.random.choice(acts)()
+            world.run(world.random.choice([0.0, 0.5, 4.0]))
+    end(world)
+    return world
 
 
 def test_stop_during_anything_ends_in_bounded_time() -> None:
-    """Stops in the middle of boots, reloads, hangs and kills that do not work."""
-    for seed in range(120):
-        world = World(seed, Manners(deaf=0.3, stuck=0.3, drain_s=(0, 9)), laws.check, judge=laws.judge)
-        world.accept(world.random.randint(1, 5), 3, 5)
-        world.run(world.random.choice([0.0, 1.0, 6.0]))
-        if world.books.finished_at is None and world.serving():
-            acts = wild_acts(world, 3, 5)
-            for _ in range(world.random.randint(0, 6)):
-                world.random.choice(acts)()
-                world.run(world.random.choice([0.0, 0.5, 4.0]))
-        try:
-            end(world)
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}\n" + "\n".join(world.trail[-SHOWN:])) from error
+    for seed in range(STOP_SEEDS):
+        worlds: list[World] = []
+        told_of(seed, lambda seed, worlds=worlds: run_stop_seed(seed, worlds), worlds)  # type: ignore[misc]

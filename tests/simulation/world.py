@@ -4,29 +4,24 @@ The world believes nothing that the supervisor says of itself: it keeps its own 
 `laws.py` checks these after every step. Everything random comes from one seeded generator.
 
 What a process does is decided when it is forked, by the code "on disk" at that moment (without preloading, every worker
-imports what lies there, whatever its generation).
+imports what lies there, whatever its generation) or by the code in the mold that forks it.
 """
 
 import heapq
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
+from typing import Any
 
 from ostler.supervisor.actions import (
     Action,
-    CloseListeners,
-    Finish,
-    ForgetGeneration,
     Fork,
     Kick,
-    Log,
+    OrderPromote,
     OrderRetire,
     OrderStop,
-    ReportStacks,
     Send,
-    WorkersChanged,
+    StartMold,
 )
 from ostler.supervisor.events import (
     Beats,
@@ -34,93 +29,24 @@ from ostler.supervisor.events import (
     Event,
     Forked,
     ForkFailed,
+    MoldDeclined,
+    MoldReady,
+    PromotionRefused,
     SettingsAccepted,
+    SettingsRejected,
     StopAsked,
     Tick,
+    Work,
+    WorkerAsksToRetire,
     WorkerBootFailed,
     WorkerReady,
 )
-from ostler.supervisor.policy import GenerationSpec
+from ostler.supervisor.policy import SAME_STOP_S, GenerationSpec
 from ostler.supervisor.supervisor import Supervisor
+from tests.simulation.processes import Books, Code, Manners, Pending, Process
 
-
-class Code(Enum):
-    """What lies on disk."""
-
-    GOOD = "good"
-    BROKEN = "raises at import"
-    SILENT = "exits at import without a word"
-    HANGING = "never ends its import"
-    CRASHING = "serves, and crashes soon after"
-
-
-@dataclass(slots=True)
-class Process:
-    """One child. Times are when something was seen or ordered; None: not yet."""
-
-    pid: int
-    order: Fork
-    code: Code
-    spec: GenerationSpec
-    forked_at: float
-    ready_at: float | None = None
-    stop_at: float | None = None  # told to retire, to stop, or by QUIT
-    failed_at: float | None = None  # it said that it cannot boot
-    quit_at: float | None = None
-    cancelled_at: float | None = None  # its boot was not needed any more
-    dumped_at: float | None = None
-    dumped_for: str = ""  # the reason that the law found: "silent", "overdue" or "unborn"
-    aborted_at: float | None = None
-    killed_at: float | None = None
-    hung_since: float | None = None
-    asked: bool = False
-    ready_late: bool = False  # its Ready crossed the order to end its boot
-    ordered: bool = False  # told to retire or to stop
-
-    @property
-    def unwanted(self) -> bool:
-        """It was told to end, or said that it will: it counts as leaving."""
-        ends = (self.stop_at, self.dumped_at, self.killed_at, self.failed_at)
-        return any(when is not None for when in ends)
-
-    @property
-    def serving(self) -> bool:
-        return self.ready_at is not None and not self.unwanted
-
-    @property
-    def booting(self) -> bool:
-        return self.ready_at is None and not self.unwanted
-
-
-@dataclass(slots=True)
-class Manners:
-    """How badly processes of this world behave: probabilities, and seconds."""
-
-    boot_s: tuple[float, float] = (0.05, 3.0)
-    drain_s: tuple[float, float] = (0.0, 2.0)
-    deaf: float = 0.0  # does not hear QUIT, Retire or ABRT
-    stuck: float = 0.0  # outlives KILL for some seconds
-    fork_fails: float = 0.0
-    ready_when_cancelled: float = 0.2  # its Ready was on the way when its boot was cancelled
-
-
-@dataclass(slots=True)
-class Books:
-    """What the world remembers of the orders."""
-
-    goal: int = 0
-    forks: list[float] = field(default_factory=list)
-    logs: list[tuple[float, str]] = field(default_factory=list)
-    forgotten: set[int] = field(default_factory=set)
-    served: set[int] = field(default_factory=set)  # generations that had a ready worker
-    failed: set[int] = field(default_factory=set)  # generations that failed before they had, though another served
-    accepted: dict[int, GenerationSpec] = field(default_factory=dict)
-    stop_asked_at: float | None = None
-    quick_asked_at: float | None = None
-    listeners_closed: bool = False
-    finished_at: float | None = None
-    status: int | None = None
-    reaped: int = 0
+_FLAKY = 0.7  # of its boots fail
+_REQUESTS_PER_BEAT = 40
 
 
 class World:
@@ -140,12 +66,14 @@ class World:
         self.now = 1000.0
         self.supervisor = Supervisor(pages)
         self.processes: dict[int, Process] = {}
+        self.pending: dict[int, Pending] = {}
         self.books = Books()
         self.code = Code.GOOD
-        self.disturbances: list[float] = []
+        self.version = 0
+        self.erring: set[int] = set()  # pids of processes that have answered with 5xx
         self.steps = 0
         self.trail: list[str] = []
-        self._check = check
+        self.check = check
         self._judge = judge
         self._sequence = itertools.count()
         self._plans: list[tuple[float, int, Callable[[], None]]] = []
@@ -171,20 +99,49 @@ class World:
                 answer = self._obey(action)
                 if answer is not None:
                     events.append(answer)
-        self._check(self, event, given)
+        self.check(self, event, given)
 
-    def accept(self, workers: int, timeout_s: float = 30, graceful_s: float = 5, boot_timeout_s: float = 20) -> int:
+    def accept(
+        self, workers: int, timeout_s: float = 30, graceful_s: float = 5, boot_timeout_s: float = 20, **more: Any
+    ) -> int:
         """HUP with settings that load (and the start)."""
-        spec = GenerationSpec(next(self._numbers), workers, timeout_s, graceful_s, boot_timeout_s)
-        self.books.accepted[spec.number] = spec
+        books = self.books
+        spec = GenerationSpec(next(self._numbers), workers, timeout_s, graceful_s, boot_timeout_s, **more)
+        books.open_reloads &= books.served_once  # what was on trial is overtaken
+        if books.stop_asked_at is not None:
+            books.rejections += 1
+        elif books.accepted:
+            books.open_reloads.add(spec.number)
+        books.accepted[spec.number] = spec
+        books.versions[spec.number] = self.version
         self.tell(SettingsAccepted(spec))
         return spec.number
 
+    def reject(self) -> None:
+        self.books.rejections += 1
+        self.tell(SettingsRejected("workers: expected a number"))
+
+    def ask(self, process: Process, reason: Any) -> None:
+        """The worker asks to be replaced."""
+        process.asked = True
+        if reason == "reload":
+            self.books.changed.add(process.generation)
+            self.books.versions[process.generation] = self.version
+        self.tell(WorkerAsksToRetire(process.pid, reason))
+
+    def change_code(self, code: Code) -> None:
+        self.run(0.001)  # what was forked before has not read it
+        self.code = code
+        self.version += 1
+
     def stop(self, quick: bool = False) -> None:
-        if self.books.stop_asked_at is None:
-            self.books.stop_asked_at = self.now
-        if quick and self.books.quick_asked_at is None:
-            self.books.quick_asked_at = self.now
+        books = self.books
+        again = books.stop_asked_at is not None and self.now - books.stop_asked_at < SAME_STOP_S
+        if books.stop_asked_at is None:
+            books.stop_asked_at = self.now
+        books.stops_asked += quick or not again
+        if quick and books.quick_asked_at is None:
+            books.quick_asked_at = self.now
         self.tell(StopAsked(quick))
 
     # -- time
@@ -214,7 +171,38 @@ class World:
     def _beat(self) -> None:
         self.plan(1.0, self._beat)
         alive, self._beaten_at = self._beaten_at, self.now  # who is not hung beat about when we last looked
-        self.tell(Beats({p.pid: alive if p.hung_since is None else p.hung_since for p in self.processes.values()}))
+        workers = [process for process in self.processes.values() if not process.mold]
+        for process in workers:
+            self._let_work(process)
+        last = {p.pid: alive if p.hung_since is None else p.hung_since for p in workers}
+        self.tell(Beats(last, {p.pid: p.work for p in workers}))
+
+    def _let_work(self, process: Process) -> None:
+        """The requests of one second."""
+        if not process.serving or process.hung_since is not None:
+            return
+        done, before = self.random.randrange(_REQUESTS_PER_BEAT), process.work
+        errors = done // 2 if process.code is Code.WORSE else 0
+        each_s = 0.5 if process.code is Code.SLOW else 0.005
+        process.work = Work(before.requests + done, before.errors + errors, before.busy_s + done * each_s)
+        if errors:
+            self.erring.add(process.pid)
+
+    # -- what there is
+
+    def serving(self) -> list[Process]:
+        return [process for process in self.processes.values() if process.serving]
+
+    def booting(self) -> list[Process]:
+        return [process for process in self.processes.values() if process.booting and not process.mold]
+
+    def molds(self) -> list[Process]:
+        return [process for process in self.processes.values() if process.mold]
+
+    def canary(self) -> Process | None:
+        """The worker that serves though its generation is on trial."""
+        number = self.books.candidate
+        return next((p for p in self.serving() if number is not None and p.generation == number), None)
 
     # -- what processes do
 
@@ -225,51 +213,68 @@ class World:
                 self.note_failed_boot(process)
             del self.processes[process.pid]
             self.books.reaped += 1
+            for age, pending in self.pending.items():
+                if pending.mold is process:
+                    self.plan(self.random.uniform(0, 0.05), lambda age=age: self._fork_fails(age, "the mold died"))
             self.tell(ChildExited(process.pid, status, signal))
 
     def note_failed_boot(self, process: Process) -> None:
-        if self.books.served and process.order.generation not in self.books.served:
-            self.books.failed.add(process.order.generation)
+        if self.books.served and process.generation not in self.books.served:
+            self.books.failed.add(process.generation)
 
     def exit(self, process: Process) -> None:
         self.crash(process, signal=None, status=0)
 
-    def serving(self) -> list[Process]:
-        return [process for process in self.processes.values() if process.serving]
-
-    def booting(self) -> list[Process]:
-        return [process for process in self.processes.values() if process.booting]
-
-    def _born(self, order: Fork) -> Event:
+    def _born(self, order: Fork | StartMold) -> Event:
         if self.random.random() < self.manners.fork_fails:
             return ForkFailed(order.age, "resource temporarily unavailable")
+        return Forked(order.age, self._make(order, self.code, self.version).pid)
+
+    def _make(self, order: Fork | StartMold, code: Code, version: int, waited_s: float = 0.0) -> Process:
         pid = next(number for number in itertools.count(100) if number not in self.processes)  # pids come again
-        process = Process(pid, order, self.code, self.books.accepted[order.generation], self.now)
+        spec = self.books.accepted[order.generation]
+        is_mold = isinstance(order, StartMold)
+        process = Process(pid, order, code, version, spec, self.now, is_mold, waited_s)
         self.processes[pid] = process
-        boot_s = self.random.uniform(*self.manners.boot_s)
+        self.erring.discard(pid)
+        forked = isinstance(order, Fork) and order.mold is not None
+        boot_s = self.random.uniform(0.005, 0.3) if forked else self.random.uniform(*self.manners.boot_s)
         if process.code is not Code.HANGING:
             self.plan(boot_s, lambda: self._boot(process))
-        return Forked(order.age, pid)
+        return process
 
     def _boot(self, process: Process) -> None:
         if self.processes.get(process.pid) is not process or process.stop_at is not None:
             return
+        flaky = process.code is Code.FLAKY and not process.mold and self.random.random() < _FLAKY
         match process.code:
-            case Code.BROKEN:
+            case Code.SHARING if process.mold:
+                if not process.unwanted:
+                    process.declined, process.stop_at = True, self.now
+                    self.books.declined.add(process.generation)
+                self.tell(MoldDeclined(process.pid, "threads=1"))
+                self._told(process, 0.01)
+            case Code.SILENT:
+                self.crash(process, None, 1)
+            case _ if process.code is Code.BROKEN or flaky:
                 self.note_failed_boot(process)
                 process.failed_at = self.now
                 self.tell(WorkerBootFailed(process.pid, 3, "ImportError in app.py:1"))
                 if self.random.random() >= self.manners.deaf:
                     self.plan(0.01, lambda: self.crash(process, None, 3))
-            case Code.SILENT:
-                self.crash(process, None, 1)
             case _:
-                process.ready_at = self.now
-                if not process.unwanted:
-                    self.books.served.add(process.order.generation)
-                self.tell(WorkerReady(process.pid, 50))
-                if process.code is Code.CRASHING:
-                    self.plan(self.random.uniform(0.05, 1.5), lambda: self.crash(process, "SIGSEGV"))
+                self._become_ready(process)
+
+    def _become_ready(self, process: Process) -> None:
+        process.ready_at = self.now
+        if process.mold:
+            self.tell(MoldReady(process.pid, 300))
+            return
+        if not process.unwanted:
+            self.books.served.add(process.generation)
+        self.tell(WorkerReady(process.pid, 50))
+        if process.code is Code.CRASHING:
+            self.plan(self.random.uniform(0.05, 1.5), lambda: self.crash(process, "SIGSEGV"))
 
     def _ready_after_all(self, process: Process) -> None:
         if self.processes.get(process.pid) is process and process.killed_at is None:
@@ -277,38 +282,75 @@ class World:
             process.ready_late = True
             self.tell(WorkerReady(process.pid, 50))
 
+    # -- what molds do
+
+    def _ask_mold(self, order: Fork) -> Event | None:
+        mold = self.processes.get(order.mold or 0)
+        if mold is None:
+            return ForkFailed(order.age, "the mold is gone")
+        self.pending[order.age] = Pending(order, mold, self.now)
+        manners, chance = self.manners, self.random.random
+        mold.mute = mold.mute or chance() < manners.mute
+        if chance() < manners.fork_fails:
+            self.plan(0.01, lambda: self._fork_fails(order.age, "resource temporarily unavailable"))
+        else:
+            fork_s = (1.0, 14.0) if chance() < manners.fork_slow else manners.fork_s
+            self.plan(self.random.uniform(*fork_s), lambda: self._fork_done(order.age))
+        return None
+
+    def _fork_done(self, age: int) -> None:
+        pending = self.pending.get(age)
+        if pending is None or self.processes.get(pending.mold.pid) is not pending.mold:
+            return
+        if pending.mold.mute:
+            self.plan(1.0, lambda: self._fork_done(age))  # it may be woken up
+            return
+        del self.pending[age]
+        mold = pending.mold
+        process = self._make(pending.order, mold.code, mold.version, self.now - pending.asked_at)
+        self.tell(Forked(age, process.pid))
+
+    def _fork_fails(self, age: int, reason: str) -> None:
+        if self.pending.pop(age, None) is not None:
+            self.tell(ForkFailed(age, reason))
+
+    def _promoted(self, process: Process) -> None:
+        if self.processes.get(process.pid) is not process or process.killed_at is not None or process.hung_since:
+            return
+        if self.random.random() < self.manners.no_mold:
+            self.tell(PromotionRefused(process.pid, "2 threads"))
+            self.plan(0.01, lambda: self.exit(process))
+            return
+        if process.quit_at is None and process.dumped_at is None:  # else it is too late
+            process.mold, process.promoting, process.ready_at, process.stop_at = True, False, self.now, None
+        self.tell(MoldReady(process.pid, 20))
+
     # -- orders
 
     def _obey(self, action: Action) -> Event | None:
         match action:
-            case Fork():
+            case Fork() | StartMold():
                 self.books.forks.append(self.now)
+                if isinstance(action, Fork) and action.mold is not None:
+                    return self._ask_mold(action)
                 return self._born(action)
-            case OrderRetire(pid):
+            case OrderRetire(pid) | OrderStop(pid):
                 self.processes[pid].ordered = True
                 self._told(self.processes[pid], self.random.uniform(*self.manners.drain_s))
-            case OrderStop(pid):
-                self.processes[pid].ordered = True
-                self._told(self.processes[pid], self.random.uniform(*self.manners.drain_s))
+            case OrderPromote(pid):
+                process = self.processes[pid]
+                process.promoting, process.stop_at = True, self.now
+                if self.random.random() >= self.manners.deaf:
+                    self.plan(self.random.uniform(*self.manners.drain_s), lambda: self._promoted(process))
             case Send(pid, kick):
                 self._kicked(self.processes[pid], kick)
-            case WorkersChanged(new, _):
-                self.books.goal = new
-            case ForgetGeneration(number):
-                self.books.forgotten.add(number)
-            case CloseListeners():
-                self.books.listeners_closed = True
-            case Finish(status):
-                self.books.finished_at, self.books.status = self.now, status
-            case Log(_, text):
-                self.books.logs.append((self.now, text))
-            case ReportStacks():
-                pass
+            case _:
+                self.books.note(action, self.now)
         return None
 
     def _told(self, process: Process, delay_s: float) -> None:
         process.stop_at = process.stop_at if process.stop_at is not None else self.now
-        if process.hung_since is None and self.random.random() >= self.manners.deaf:
+        if process.hung_since is None and not process.mute and self.random.random() >= self.manners.deaf:
             self.plan(delay_s, lambda: self.exit(process))
 
     def _kicked(self, process: Process, kick: Kick) -> None:

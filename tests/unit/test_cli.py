@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ostler.cli import _write, main
+from ostler.control.client import ControlError
 from tests.unit.compat.names import gunicorn_put_back
 
 VARIABLES = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "OSTLER_CMD_ARGS", "PWD")
@@ -77,7 +78,7 @@ def test_no_application_is_told_with_an_example(run):
         ),
         (["-w", "0", "app_of_test:app"], 1, "workers: expected a positive integer"),
         (
-            ["--preload", "app_of_test:app"],
+            ["--root-path", "/x", "app_of_test:app"],
             1,
             "not built yet in this version of Ostler (0.1.0); remove it (from the command line)",
         ),
@@ -165,6 +166,40 @@ def test_an_application_called_settings_can_be_served(start, run):
     status, out, err = run("settings", "-w", "3")
     assert (status, out) == (2, "")
     assert "write settings:application" in err
+
+
+@pytest.mark.parametrize("command", ["reload", "upgrade"])
+def test_a_command_for_a_running_server_shows_what_the_master_says(start, run, monkeypatch, command):
+    def ask(pid, asked, show, timeout_s):
+        show(f"{asked.value} of {pid}\nwithin {timeout_s}\x1b")
+        return "done"
+
+    monkeypatch.setattr("ostler.cli.ask", ask)
+    assert run(command, "4242", "--timeout", "3") == (0, f"{command} of 4242\nwithin 3.0\\x1b\ndone\n", "")
+    (start / "gunicorn.conf.py").write_text("import gunicorn.config\npidfile = 'server.pid'\n")
+    (start / "server.pid").write_text("17\n")
+    assert run(command)[1].startswith(f"{command} of 17\n")
+    assert run(command, "--help")[1].startswith(f"usage: ostler {command} ")
+
+
+def test_a_command_that_is_interrupted_or_refused_says_so_by_its_status(run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def refused(*_):
+        raise ControlError("reload failed: no; generation 1 keeps serving")
+
+    monkeypatch.setattr("ostler.cli.ask", interrupted)
+    assert run("reload", "4242") == (130, "", "")
+    monkeypatch.setattr("ostler.cli.ask", refused)
+    assert run("reload", "4242") == (1, "", "Error: reload failed: no; generation 1 keeps serving\n")
+    assert run("reload", "4242", "-w", "3")[0] == 2
+
+
+def test_an_application_called_reload_can_be_served(start, run):
+    (start / "reload.py").write_text("def application(environ, start_response): ...\n")
+    assert run("--check-config", "reload:application") == (0, "", "")
+    assert run("--check-config", "--", "reload") == (0, "", "")
 
 
 def test_the_users_traceback_stands_whole_above_the_line(start, run):

@@ -6,20 +6,25 @@ hooks written for it run unchanged. Hooks may store attributes of their own on t
 Rules for editing: see look_alike.py. One object per server, worker and settings, for as long as any of them is alive.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ostler.compat.attributes import Problems, pack, unpack
 from ostler.compat.cfg import Config
 from ostler.compat.exchange_views import RequestView, ResponseView
 from ostler.compat.logger_access import LoggerAccess, make_logger
 from ostler.compat.logger_class import logger_class_of
 from ostler.compat.server_view import ServerView
-from ostler.compat.worker_view import KINDS, WorkerView
+from ostler.compat.worker_view import KINDS, WorkerView, stored_on
 from ostler.config.settings import Settings
 from ostler.lifecycle import Observer
+from ostler.logline import fields
 from ostler.observe.hooks import MasterFacts, RequestFacts, ResponseFacts, WorkerFacts
 from ostler.observe.logs import Logs
+from ostler.observe.records import ERROR_LOGGER
+from ostler.process.messages import LIMIT_ATTRIBUTES
 from ostler.process.reexec import StartContext, start_context
 
 
@@ -37,6 +42,7 @@ class GunicornViews:
         self._facts: dict[int, WorkerFacts] = {}
         self._configs: list[tuple[Settings, Config]] = []
         self._loggers: list[tuple[object, Logs]] = []
+        self._told: set[str] = set()
 
     def open_logger(self, settings: Settings, logs: Logs) -> object:
         config = Config.of(settings, logs, self._environ)
@@ -64,6 +70,29 @@ class GunicornViews:
         self._facts[facts.age] = facts
         view.see(facts)  # a child describes itself anew, on the object that pre_fork has seen
         return view
+
+    def attributes(self, facts: WorkerFacts) -> str:
+        text, problems = pack(stored_on(self.worker(facts)), LIMIT_ATTRIBUTES)
+        self._tell("an attribute that a hook has stored on worker does not reach a preloaded worker", problems)
+        return text
+
+    def arrive(self, facts: WorkerFacts, attributes: str) -> None:
+        if self._master is not None:
+            self._master.settings = facts.settings
+            self._master.listeners = tuple(facts.listeners)
+            self._master.log = facts.log
+            self._master.worker_age = facts.age
+            self._master.workers = {}
+        found, problems = unpack(attributes)
+        vars(self.worker(facts)).update(found)
+        self._tell("an attribute that a hook has stored on worker did not reach a preloaded worker", problems)
+
+    def _tell(self, text: str, problems: Problems) -> None:
+        for name, reason in problems.items():
+            if name not in self._told:
+                self._told.add(name)
+                cure = "store it in post_fork"
+                logging.getLogger(ERROR_LOGGER).warning("%s", fields(text, name=name, reason=reason, cure=cure))
 
     def forget(self, facts: WorkerFacts) -> None:
         self._workers.pop(facts.age, None)

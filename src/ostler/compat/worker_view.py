@@ -98,6 +98,7 @@ class WorkerView(LookAlike):
         self._leaving = False
         self.tmp = HeartView(self)
         self.reloader = None  # the server's, and not to be had
+        self._own = frozenset(vars(self)) | {"_own"}
 
     def see(self, facts: WorkerFacts) -> None:
         self._facts = facts
@@ -184,6 +185,12 @@ class WorkerView(LookAlike):
 
     def notify(self) -> None:
         """Nothing is left to do: the heart beats by itself."""
+
+
+def stored_on(worker: WorkerView) -> dict[str, Any]:
+    """The attributes that hooks have put there."""
+    own = vars(worker)["_own"]
+    return {name: value for name, value in vars(worker).items() if name not in own}
 
 
 class SyncWorker(WorkerView):

@@ -15,10 +15,14 @@ from ostler.config.sections import TABLE
 from ostler.config.setting import FlagKind, Section, Setting
 from ostler.errors import UsageError
 
-_USAGE = "ostler [OPTIONS] [APP]\n       ostler settings [NAME | --json]"
+_USAGE = (
+    "ostler [OPTIONS] [APP]\n       ostler settings [NAME | --json]\n"
+    "       ostler reload [PID | --pid FILE | OPTIONS]\n       ostler upgrade [PID | --pid FILE | OPTIONS]"
+)
 _EPILOG = (
     'APP is MODULE, MODULE:ATTRIBUTE or MODULE:FACTORY("literal", name=1). `ostler settings` lists every setting, also '
-    "those without a flag; `ostler settings NAME` describes one. Gunicorn's flags that are not listed here are known, "
+    "those without a flag; `ostler settings NAME` describes one. `ostler reload` and `ostler upgrade` talk to a server "
+    "that runs; each tells more with --help. Gunicorn's flags that are not listed here are known, "
     "and either refused by name, as what they need is not built yet, or have nothing to act on."
 )
 

@@ -25,6 +25,11 @@ _NEEDS = (
     ("proxy_allow_ips", "proxy_protocol", "off"),
     ("uwsgi_allow_ips", "protocol", "http"),
     ("trusted_hops", "remote_addr_from", "peer"),
+    ("preload_unsafe", "preload_app", False),
+    ("max_worker_age_jitter", "max_worker_age", 0),
+    ("max_worker_memory_jitter", "max_worker_memory", 0),
+    ("max_worker_memory_measure", "max_worker_memory", 0),
+    ("readiness_path", "lame_duck", 0),
 )
 """Settings that mean nothing while another one has its default."""
 
@@ -46,6 +51,7 @@ class Draft:
         self._place_paths(base)
         self.values["bind"] = self._addresses(base)
         self._choose_worker()
+        self._choose_replacement()
         self._choose_log_configuration()
         self._check_files()
         self._check_tls()
@@ -107,6 +113,32 @@ class Draft:
         if self.values["worker_class"] == "sync" and self.values["threads"] > 1:
             self.values["worker_class"] = "gthread"
             self.origins["worker_class"] = "threads > 1"
+
+    def _choose_replacement(self) -> None:
+        """How workers are replaced."""
+        values = self.values
+        if values["reload_surge"] == values["reload_max_unavailable"] == 0:
+            cure = "nothing could be replaced; set one of them to 1 or more"
+            where = self._origin("reload_surge")
+            raise ConfigError(f"reload_surge: 0 with a reload_max_unavailable of 0: {cure} (from {where})")
+        if values["refork_after"]:
+            where = self._origin("refork_after")
+            if not values["preload_app"]:
+                raise ConfigError(f"refork_after: needs preload_app (from {where})")
+            if values["worker_class"] != "sync":
+                kind = values["worker_class"]
+                raise ConfigError(f"refork_after: needs sync workers, not {kind}, which has threads (from {where})")
+            self._keep_from_reforking(where)
+
+    def _keep_from_reforking(self, where: str) -> None:
+        """One that gave up rights can be no mold. No error: who reads the settings may not be who starts the server."""
+        for name, server in (("user", os.geteuid()), ("group", os.getegid())):
+            if self.values[name] not in (None, server):
+                self.values["refork_after"] = ()
+                why = "workers without the server's rights cannot become molds"
+                cure = "start the server as who its workers are"
+                self.notices.append(f"refork_after: has no effect with {name}: {why}; {cure} (from {where})")
+                return
 
     def _choose_log_configuration(self) -> None:
         given = [name for name in _LOG_CONFIGURATIONS if self.values[name]]

@@ -15,6 +15,7 @@ class Section(Enum):
     CONFIG_FILE = "Config file"
     SERVER_SOCKET = "Server socket"
     WORKERS = "Worker processes"
+    RELOADS = "Preloading and reloads"
     MECHANICS = "Server mechanics"
     SECURITY = "Security"
     DEADLINES = "Deadlines"

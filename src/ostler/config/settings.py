@@ -66,6 +66,21 @@ class Settings:
     boot_timeout: int  # 0: off
     keepalive: int
 
+    preload_app: bool
+    preload_unsafe: Literal["warn", "refuse", "lazy"]
+    refork_after: tuple[int, ...]  # requests; the last one repeats, 0: no more
+    reload_check: tuple[str, ...]  # "/PATH" or "http://HOST/PATH"
+    reload_surge: int
+    reload_max_unavailable: int
+    reload_canary: float  # 0: none
+    max_worker_age: float  # 0: never replaced for its age
+    max_worker_age_jitter: float | None  # None: a tenth
+    max_worker_memory: int  # bytes; 0: never replaced for its memory
+    max_worker_memory_jitter: int | None  # None: a twentieth
+    max_worker_memory_measure: Literal["rss", "pss"]
+    lame_duck: float  # 0: none
+    readiness_path: tuple[str, ...]
+
     chdir: str
     pythonpath: tuple[str, ...]
     raw_env: tuple[str, ...]  # KEY=VALUE

@@ -83,8 +83,11 @@ def load_settings(
     environ: Mapping[str, str],
     directory: str | None = None,
     server: ServerSection | None = None,
+    *,
+    to_serve: bool = True,
 ) -> Settings:
     """Settings from all sources. `argv` is without the program's name; `directory` is where the server was started.
+    to_serve: an application must be given; False for a command that asks a server which runs already.
 
     Raises ConfigError (ConfigFileError when the user's file raised), UsageError, or Answered for --help and --version.
     """
@@ -106,6 +109,8 @@ def load_settings(
             gathering.add_missing({"default_proc_name": server.file, **implied}, server.file)
         gathering.add_defaults(environ)
         gathering.notices += notices_of(environ)
+        if not to_serve and not gathering.values.get("wsgi_app"):
+            gathering.values["wsgi_app"] = "not:given"
         return resolve(gathering.values, gathering.origins, directory, gathering.notices)
 
 

@@ -232,6 +232,19 @@ class Client:
                 transport.stop_listening()
             return transport.gone and state is State.FLUSHING
 
+    def catch_up(self) -> None:
+        """Read what came behind a complete request: it is answered, too, before the connection ends."""
+        if not self.complete or self.left:
+            return
+        try:
+            data = self.transport.stream.recv(BODY_READ_BYTES)
+        except OSError:
+            return  # nothing is there, or whoever sends the response will find out
+        if data:
+            self.connection.receive(data)
+        else:
+            self.left = True
+
     def hang_up(self) -> bool:
         """Nothing more will be sent: say so to the client. False: it can be closed at once.
 

@@ -110,14 +110,23 @@ class Clients:
         else:
             self._admit(sock, PlainStream(sock), peer, b"")
 
+    def welcome(self, sock: socket.socket, peer: Peer) -> None:
+        """Serve a connection of our own, which speaks HTTP and is not asked for anything else."""
+        client = self._make(sock, PlainStream(sock), peer, H1Connection.PROTOCOL)
+        self._limit(client, self._timeouts.head_s)
+        self._start(client, b"")
+
     def take_over(self, transferred: Transferred) -> None:
         """Serve a connection that a sibling kept alive, beginning with the bytes that it has read."""
         sock = transferred.socket
         client = self._make(sock, PlainStream(sock), transferred.peer, transferred.protocol)
-        client.served = True
-        client.deadline = self.now + self._timeouts.keep_alive_s
+        client.served = transferred.served
         if self._doors.draining:
             client.deadline = self.now + self._timeouts.farewell_s
+        elif client.served:
+            client.deadline = self.now + self._timeouts.keep_alive_s
+        else:
+            self._limit(client, self._timeouts.head_s)
         self._start(client, transferred.unread)
 
     def _admit(self, sock: socket.socket, stream: Stream, peer: Peer, data: bytes) -> None:
@@ -241,6 +250,11 @@ class Clients:
             return None
         client.state = State.RUNNING
         client.raw = None
+        if self._doors.draining:
+            if self._doors.stopping:
+                client.connection.drain()
+            if client.connection.draining:
+                client.catch_up()
         return client
 
     # -- from a response to the next request -----------------------------------------------------------------
@@ -378,8 +392,8 @@ class Clients:
         for client in list(self._open.values()):
             if client.state is State.READING and client.exchange is None:
                 self.handover.farewell(client, self.now)
-            elif self._doors.stopping:
-                client.connection.drain()
+            elif self._doors.stopping and client.state is State.RUNNING and not client.transport.has_unread():
+                client.connection.drain()  # what is pipelined behind it comes to its end by itself
 
     def tick(self) -> bool:
         """Once in a while: the Date of responses, deadlines, and connections that no sibling would take before.

@@ -43,12 +43,12 @@ class Deadlines:
         self._drop = drop
 
     def enforce(self, now: float) -> bool:
-        """Give up who is late; when this worker retires, offer the others to siblings that would not take them before.
+        """Give up who is late; when this worker drains, say farewell to the others again (handover.py).
 
         Returns:
             False: there is more to do, and somebody may have come meanwhile.
         """
-        leaving = self._doors.draining and not self._doors.stopping
+        leaving = self._doors.draining
         until = _monotonic() + _SLICE_S
         for client in list(self._clients.values()):
             transport = client.transport
@@ -59,7 +59,7 @@ class Deadlines:
                 if _monotonic() >= until:
                     return False
             elif leaving:
-                self._handover.try_again(client)
+                self._handover.try_again(client, now)
         return True
 
     def _expire(self, client: Client, now: float) -> None:
@@ -72,7 +72,7 @@ class Deadlines:
                     self._refuse(client, HttpError(408, f"the body of {head.method} {head.path} {reason}"))
                 elif client.connection.head_started:
                     self._refuse(client, HttpError(408, "the head of a request took too long (header_timeout)"))
-                else:
+                elif not transport.has_unread():  # else the poller reports its next request, which came in time
                     self._dismiss(client)
             case State.LINGERING if client.deadline <= now:
                 self._drop(client)

@@ -1,9 +1,9 @@
 """The doors of a worker: its listeners and the transfer queue, through which clients come in and go over to siblings.
 
 Open while a thread is free, there is room for a client and descriptors are left; closed otherwise, so that an idle
-sibling takes what a busy worker cannot. Draining closes them for good: `retire` at once (siblings stay and own the
-backlog) but for listeners that nobody else stays on, `stop` only when the backlog is empty (nobody else would answer
-it). A listener that another server has too (`inherited`) is never shut, only closed.
+sibling takes what a busy worker cannot; shut until this worker is ready. Draining closes them for good: `retire` at
+once (siblings stay and own the backlog) but for listeners that nobody else stays on, `stop` only when the backlog is
+empty (nobody else would answer it). A listener that another server has too (`inherited`) is never shut, only closed.
 
 Editing rules: `adjust` may be called by any thread and must cost next to nothing when nothing changes.
 """
@@ -80,6 +80,8 @@ class Doors:
         """Draining because the whole server stops."""
         self._emptying = False
         """Retiring, and the listeners that are left have to be emptied first."""
+        self._shut = False
+        """Nobody may come in, or go over, before this worker is ready."""
         self._listeners = list(listeners)
         for listener in listeners:
             _bound_unsent(listener.socket)
@@ -104,6 +106,15 @@ class Doors:
         self._house = house
         self._bell = bell
 
+    def keep_shut(self) -> None:
+        """Let nobody in, and hand nobody over, until `admit`. Before the first `adjust`."""
+        self._shut = True
+
+    def admit(self, clients: int) -> None:
+        """This worker is ready, and its siblings see it at once: they need close nobody for want of a place."""
+        self._shut = False
+        self.adjust(clients)
+
     def adjust(self, clients: int) -> None:
         """Open or close as the number of clients and the free threads demand."""
         self._clients = clients
@@ -112,8 +123,9 @@ class Doors:
                 self._set(self._wanted())
 
     def make_room(self, clients: int) -> None:
-        """In the leader: somebody who waits is worth more than an idle connection."""
-        if clients >= self._limit and self._has_permit() and not self.draining:
+        """In the leader: somebody who waits is worth more than an idle connection, unless a sibling has room for both.
+        """
+        if clients >= self._limit and self._has_permit() and not self.draining and not self.idle_sibling():
             self._house.make_room()
 
     def ring_again(self) -> None:
@@ -129,11 +141,16 @@ class Doors:
 
     def idle_sibling(self) -> bool:
         """Whether another worker has a free thread."""
-        return self._scoreboard.idle_workers(besides=self._page_index)
+        return not self._shut and self._scoreboard.idle_workers(besides=self._page_index)
 
-    def transfer(self, client: socket.socket, connection: H1Connection, unread: bytes) -> bool:
-        """Hand a connection over. False: nobody can take it now."""
-        return self._transfer.send(client, connection.peer, connection.PROTOCOL, unread)
+    def own_peer(self) -> Peer:
+        """Both ends of a connection that this process makes to itself: as of one from this machine."""
+        local = self._locals[self._listeners[0].fd]
+        return Peer("" if isinstance(local, str) else ("::1" if ":" in local[0] else "127.0.0.1", 0), local)
+
+    def transfer(self, client: socket.socket, connection: H1Connection, unread: bytes, served: bool) -> bool:
+        """Hand a connection over. False: nobody can take it now. `served`: it has had an answer."""
+        return self._transfer.send(client, connection.peer, connection.PROTOCOL, unread, served)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -204,7 +221,7 @@ class Doors:
             if _monotonic() < self._paused_until:
                 return False
             self._paused_until = 0.0
-        if self.draining and not self.stopping:
+        if self._shut or (self.draining and not self.stopping):
             return False
         return self._clients < self._limit and self._has_permit()
 
@@ -247,7 +264,7 @@ class Doors:
             return True  # this client went away again (ECONNABORTED and its kin, accept(2))
         sock.setblocking(False)
         self._clients += 1
-        if self._clients >= self._limit and self._house.make_room():
+        if self._clients >= self._limit and not self.idle_sibling() and self._house.make_room():
             self._clients -= 1
         # A Unix client's name is what it likes: a path like "10.0.0.1", or bytes (unix(7), abstract). It says nothing.
         peer = (address[0], address[1]) if isinstance(address, tuple) else ""
@@ -256,7 +273,11 @@ class Doors:
 
     def _receive(self) -> None:
         """Take one connection that a sibling hands over."""
-        transferred = self._transfer.receive()
+        try:
+            transferred = self._transfer.receive()
+        except OSError as error:
+            self._pause(error)
+            return
         if transferred is not None:
             self._house.take_over(transferred)
 

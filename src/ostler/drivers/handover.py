@@ -51,13 +51,14 @@ class Handover:
 
     def farewell_s(self, client: Client) -> float:
         """Draining: how long a client that stays here may take to bring its last request."""
-        tied = client.transport.secured and not self._doors.stopping
-        return self._timeouts.tied_farewell_s if tied else self._timeouts.farewell_s
+        return self._timeouts.farewell_s if self._doors.stopping else self._timeouts.tied_farewell_s
 
-    def try_again(self, client: Client) -> None:
-        """Retiring: siblings that would not take it before may take it now."""
-        if client.state is State.READING:
-            self._to_any_sibling(client)
+    def try_again(self, client: Client, now: float) -> None:
+        """Draining, once in a while: siblings that would not take it before may take it now; and a thread may have let
+        go of it in the very moment when the drain began.
+        """
+        if client.state is State.READING and client.exchange is None:
+            self.farewell(client, now)
 
     def _to_any_sibling(self, client: Client) -> bool:
         return client.between_requests and self._send(client, client.connection.unread())
@@ -68,7 +69,7 @@ class Handover:
             return False
         with transport.lock:
             events = transport.unwatch()
-        if self._doors.transfer(transport.sock, client.connection, unread):
+        if self._doors.transfer(transport.sock, client.connection, unread, client.served):
             self._drop(client)
             return True
         with transport.lock:

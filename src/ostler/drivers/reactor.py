@@ -11,6 +11,7 @@ Editing rules: only the leader calls `poll`. An exception of ours in one client'
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -122,6 +123,20 @@ class Reactor:
         """Make a running poll return. Any thread."""
         with contextlib.suppress(OSError):
             os.write(self._waker_in, b"\0")
+
+    def keep_doors_shut(self) -> None:
+        """Serve nobody but who comes by `visit`, until `open_doors`. Before anybody leads."""
+        self._doors.keep_shut()
+
+    def open_doors(self) -> None:
+        """From now on clients may come in. In the leader, or before anybody leads."""
+        self._doors.admit(len(self.clients))
+
+    def visit(self, sock: socket.socket) -> None:
+        """Serve a connection of our own: HTTP, whatever clients have to speak. sock: non-blocking. In the leader, or
+        before anybody leads.
+        """
+        self.clients.welcome(sock, self._doors.own_peer())
 
     def retire(self, empty: Sequence[Listener] = ()) -> None:
         """Siblings stay: accept nothing more, hand over what can be handed over, finish the rest. In the leader.
@@ -256,6 +271,8 @@ class Reactor:
                 self._settle(client)
             crew.give_back(permit)
         self._doors.adjust(len(clients))
+        if clients.ready.waiting:
+            self.wake()  # whoever leads may have gone to sleep while nobody waited
 
     def _run(self, client: Client, permit: int) -> None:
         try:

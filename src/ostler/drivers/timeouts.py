@@ -59,7 +59,7 @@ class Timeouts:
     farewell_s: float = 1.0
     """When the server stops: how long an idle keep-alive connection may still bring a request that is on its way."""
     tied_farewell_s: float = 15.0
-    """The same when this worker retires, for a connection that no sibling can take over (TLS)."""
+    """The same when this worker retires, for a connection that no sibling can take over (TLS), or none does now."""
 
     beat_s: float = 1.0
     """The longest a thread that is alive may go without a heartbeat."""

@@ -11,7 +11,9 @@ is at most `MESSAGE_BYTES`; when the queue is full the sender keeps the connecti
 
 import array
 import contextlib
+import errno
 import json
+import os
 import socket
 import struct
 import sys
@@ -21,20 +23,25 @@ from typing import Final
 from ostler.http.connection import Address, Peer, Proxied
 
 MESSAGE_BYTES: Final = 64 * 1024
-VERSION: Final = 2
+VERSION: Final = 3
 _HEADER: Final = struct.Struct("!BH")  # version, length of the JSON part; the unread bytes follow it
 _FD_SIZE: Final = array.array("i").itemsize
+_dup = os.dup
+_close = os.close
 _KIND: Final = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SEQPACKET  # macOS has no such pair
 
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """A connection that a sibling handed over. `protocol` is what it speaks, as the setting `protocol` names it."""
+    """A connection that a sibling handed over. `protocol` is what it speaks, as the setting `protocol` names it;
+    `served`: it has had an answer, so silence is keep-alive.
+    """
 
     socket: socket.socket
     peer: Peer
     protocol: str
     unread: bytes
+    served: bool = True
 
 
 class TransferSockets:
@@ -58,14 +65,14 @@ class TransferSockets:
         """The descriptor that is readable while a connection waits to be taken."""
         return self._receiving.fileno()
 
-    def send(self, client: socket.socket, peer: Peer, protocol: str, unread: bytes) -> bool:
+    def send(self, client: socket.socket, peer: Peer, protocol: str, unread: bytes, served: bool = True) -> bool:
         """Hand `client` over. True: it belongs to a sibling, close your copy. False: it is still yours.
 
         Raises nothing: a full queue (EAGAIN), too many descriptors in flight (ETOOMANYREFS) and a message above
         `MESSAGE_BYTES` all mean False.
         """
         proxied = None if peer.proxied is None else astuple(peer.proxied)
-        text = json.dumps([peer.address, peer.local, proxied, protocol]).encode()
+        text = json.dumps([peer.address, peer.local, proxied, protocol, served]).encode()
         message = _HEADER.pack(VERSION, len(text)) + text + unread
         if len(message) > MESSAGE_BYTES:
             return False
@@ -78,8 +85,17 @@ class TransferSockets:
     def receive(self) -> Transferred | None:
         """Take one connection, or None when no connection waits.
 
+        Raises:
+            OSError: no descriptor is free (EMFILE, ENFILE); the connection still waits.
+
         A message of another version (two releases side by side during an upgrade) is dropped with its connection.
         """
+        try:
+            _close(_dup(self._receiving.fileno()))  # without a free one the kernel would close the connection
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            return None
         try:
             message, ancillary, _flags, _sender = self._receiving.recvmsg(
                 MESSAGE_BYTES, socket.CMSG_SPACE(_FD_SIZE), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -93,9 +109,9 @@ class TransferSockets:
             client.close()
             return None
         _, length = _HEADER.unpack_from(message)
-        address, local, proxied, protocol = json.loads(message[_HEADER.size : _HEADER.size + length])
+        address, local, proxied, protocol, served = json.loads(message[_HEADER.size : _HEADER.size + length])
         peer = Peer(_address(address), _address(local), None if proxied is None else _proxied(*proxied))
-        return Transferred(client, peer, protocol, message[_HEADER.size + length :])
+        return Transferred(client, peer, protocol, message[_HEADER.size + length :], served)
 
     def close(self) -> None:
         """Close both ends in this process."""

@@ -187,7 +187,9 @@ class Connection(Protocol):
         """Answer with an error if nothing of a response was taken yet, and close."""
 
     def drain(self) -> None:
-        """Close after the current exchange (or after the next one, when the connection is between two)."""
+        """Close after the last request that has begun to arrive, or after the next one when none has; its response says
+        so. A response whose head was started before does not: one more request may follow it.
+        """
 
     @property
     def waiting_for(self) -> Wait:

@@ -30,6 +30,9 @@ from ostler.http.received import Received
 UNREAD_BYTES: Final = 64 * 1024
 """With more than this unparsed, and nobody reading, the client has to wait."""
 
+LAST_EXCHANGES: Final = 100
+"""A client that always has another request on its way is told to go after so many."""
+
 JOIN_BYTES: Final = 64 * 1024
 """Pieces of output up to this size are joined: one system call costs more than the copy."""
 
@@ -78,6 +81,7 @@ class H1Connection:
 
     __slots__ = (
         "_exchange",
+        "_exchanges_left",
         "_faulted",
         "_first",
         "_head_bytes",
@@ -87,6 +91,7 @@ class H1Connection:
         "_scan",
         "closing",
         "date",
+        "draining",
         "output",
         "peer",
         "received",
@@ -101,6 +106,9 @@ class H1Connection:
         self.output: list[Output] = []
         self.closing = False
         """The current exchange, or the next one when there is none, is the last."""
+        self.draining = False
+        """Nobody is to be kept: a response that starts while nothing is behind its request is the last."""
+        self._exchanges_left = LAST_EXCHANGES
         self._limits = limits
         self._head_bytes = limits.head_bytes
         self._phase = _BETWEEN
@@ -219,13 +227,12 @@ class H1Connection:
         self.close()
 
     def drain(self) -> None:
-        """Make the current exchange the last one; between two, the next one, whose bytes may be on their way.
+        """See the contract. What a client has pipelined is answered, as it may not be sent again by itself (RFC 9112
+        section 9.3.2). Any thread.
 
         A driver that wants no other closes the transport when `head_started` is false.
         """
-        self.closing = True
-        if self._phase is _DISCARD:
-            self.close()
+        self.draining = True
 
     def unread(self) -> bytes:
         """What was received and not parsed, for a transfer. The connection keeps it, too.
@@ -281,6 +288,13 @@ class H1Connection:
         self._exchange = None
         self._scan = None
         self.received.clear()
+
+    def close_if_last(self) -> None:
+        """Draining, and a response starts: it is the last if nothing has come behind its request."""
+        self._exchanges_left -= 1
+        received = self.received
+        if self._exchanges_left < 1 or not received.data[received.start :].strip(b"\r\n"):
+            self.closing = True
 
     def exchange_answered(self) -> None:
         """The current exchange's response is complete."""

@@ -42,6 +42,11 @@ class Owner(Protocol):
     output: list[Output]
     closing: bool
     """The current exchange is the last one. Set by whoever learns it first, and never unset."""
+    draining: bool
+    """`close_if_last` is to be called when a response starts."""
+
+    def close_if_last(self) -> None:
+        """Set `closing` if no other request has begun to arrive."""
 
     def refuse(self, error: HttpError) -> None:
         """See `connection.Connection.refuse`."""
@@ -186,6 +191,8 @@ class H1Exchange:
         connection = self.connection
         if said.close or framing is _UNTIL_CLOSE or (self._body is not None and self._body_bars_reuse()):
             connection.closing = True
+        elif connection.draining:
+            connection.close_if_last()
         ours = b""
         if length is not None:
             ours = b"Content-Length: %d\r\n" % length

@@ -132,6 +132,15 @@ class HookArguments(Protocol):
     def worker(self, facts: WorkerFacts) -> object:
         """The same object for each worker, also after the fork: what pre_fork stored on it, post_fork finds."""
 
+    def attributes(self, facts: WorkerFacts) -> str:
+        """What hooks have stored on this worker's object, as far as it can be sent to another process; "" is nothing.
+
+        For `arrive`. What cannot be sent is named in the log of the worker's generation.
+        """
+
+    def arrive(self, facts: WorkerFacts, attributes: str) -> None:
+        """In a worker that a mold has forked, before its first hook: what the mold had of the master is old."""
+
     def forget(self, facts: WorkerFacts) -> None:
         """No hook will ask for this worker again."""
 

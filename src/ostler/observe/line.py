@@ -94,6 +94,10 @@ class Line:
     def resolve_with(self, resolver: Resolver) -> None:
         self._route.resolve_with(resolver)
 
+    def fileno(self) -> int | None:
+        """The descriptor of what is open."""
+        return None if self._socket is None else self._socket.fileno()
+
     @property
     def streams(self) -> bool:
         """Whether what is open is a stream."""

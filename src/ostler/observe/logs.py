@@ -180,6 +180,11 @@ class Logs:
         self._direct_output()
         return _reopened(done)
 
+    def flush(self) -> None:
+        """In a process without threads, about once a second: write what waits."""
+        for log_file in self._files.values():
+            log_file.flush()
+
     def take(self, names: Sequence[str], fds: Sequence[int], *, others: bool = True) -> None:
         """In a worker: go on with the master's descriptors, which are closed here.
 
@@ -203,6 +208,13 @@ class Logs:
             log_file.after_fork(threaded=True)
         if self.syslog is not None:
             self.syslog.remote.resolve_with(ThreadResolver)
+
+    def be_single(self, resolvers: Callable[[], Resolver], timeout_s: float) -> bool:
+        """In a process that is to have one thread: as `LineWriter.be_single`. resolvers: they start no thread."""
+        if self.syslog is not None:
+            self.syslog.remote.resolve_with(resolvers)
+        ended = [log_file.be_single(timeout_s) for log_file in self._files.values()]
+        return all(ended)
 
     def close(self, timeout_s: float = 0.0) -> None:
         """Write what waits, for at most that long, and close the files; for a generation of which nothing is left."""

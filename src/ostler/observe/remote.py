@@ -62,8 +62,15 @@ class Remote:
         """Whether the way that was opened last is a stream, where messages have to be told apart."""
         return self._line().streams
 
+    def fileno(self) -> int | None:
+        """The descriptor of the way that is open in this process."""
+        return self._line().fileno()
+
     def resolve_with(self, resolvers: Callable[[], Resolver]) -> None:
-        """For a worker that inherited this from its master: while it has one thread."""
+        """For a process that looks names up in another way than the one it inherited this from: while one thread sends.
+
+        A look-up that runs is given up.
+        """
         self._resolvers = resolvers
         self._line().resolve_with(resolvers())
 

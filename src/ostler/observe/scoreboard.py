@@ -4,13 +4,17 @@ Memory: one state byte per page (all together, so that "is a sibling idle" is on
 each a multiple of 64 bytes:
 
     header   last beat (double, monotonic seconds), pid (int64), finished requests (int64); unused to 64 bytes
-    rows     started (double, 0.0: the row is free), text (200 bytes latin-1, ends at a NUL); unused to 256
+    rows     started (double, 0.0: the row is free), text (200 bytes latin-1 and a NUL, at which it ends; unused
+             to 216), requests answered with 5xx (int64), seconds that all of them took (double); unused to 256
 
 Rules for editing. A page has one writing process; nothing here locks. Numbers are written through casts of
 one memoryview, each a single aligned eight-byte store. `struct.pack_into` is not that: it zeroes its target
 before it writes (a reader saw 8898 zeros in 39 million reads, none with the cast), and a beat of 0.0 would
 make a healthy worker look silent. A row's text may be read torn, its start time not; readers never raise.
 The clock is the caller's: `time.monotonic()`, which all processes of a machine share (clock_gettime(2)).
+
+What is added up is added up per row, which one thread owns at a time: `x += 1` of two threads would lose one now and
+then. The count of all requests is the page's, as somebody has to see the one at which a worker is replaced.
 
 Cost where it was written, in microseconds: beat 0.05, begin and end of a request 0.3, idle_workers 0.1.
 """
@@ -19,12 +23,16 @@ import itertools
 import mmap
 from enum import IntEnum
 
+from ostler.supervisor.events import Work
+
 _LINE = 64  # bytes of a cache line: two processes' pages never share one
 _TEXT_BYTES = 200
 _HEADER_BYTES = _LINE
 _ROW_BYTES = 256
 _NUMBER = 8
 _TEXT_AT = _NUMBER
+_ERRORS_SLOT = (_TEXT_AT + _TEXT_BYTES + _NUMBER) // _NUMBER  # in numbers from the row's first; the text has a NUL
+_BUSY_SLOT = _ERRORS_SLOT + 1
 
 
 class WorkerState(IntEnum):
@@ -60,12 +68,20 @@ class Page:
         """Begin anew as BOOTING. The master calls it before the fork (pid 0), the child first thing after."""
         self._bytes[self._index] = WorkerState.FREE
         for row in range(self._rows):
-            self.end_request(row)
-        self._count = itertools.count(1)
-        self._longs[self._header + 2] = 0
+            self._doubles[self._row(row)] = 0.0
+        self.forget_work()
         self._longs[self._header + 1] = pid
         self._doubles[self._header] = now
         self._bytes[self._index] = WorkerState.BOOTING
+
+    def forget_work(self) -> None:
+        """Nothing was served yet. Only while nothing is."""
+        for row in range(self._rows):
+            at = self._row(row)
+            self._longs[at + _ERRORS_SLOT] = 0
+            self._doubles[at + _BUSY_SLOT] = 0.0
+        self._count = itertools.count(1)
+        self._longs[self._header + 2] = 0
 
     def beat(self, now: float) -> None:
         self._doubles[self._header] = now
@@ -108,8 +124,28 @@ class Page:
         self._bytes[start : start + len(text)] = text
         self._doubles[at >> 3] = now
 
-    def end_request(self, row: int) -> None:
-        self._doubles[(self._first_row + row * _ROW_BYTES) >> 3] = 0.0
+    def end_request(self, row: int, took_s: float, failed: bool) -> None:
+        """The request of `row` is over, after `took_s` seconds; `failed`: it was answered with 5xx."""
+        at = (self._first_row + row * _ROW_BYTES) >> 3
+        doubles = self._doubles
+        doubles[at] = 0.0
+        doubles[at + _BUSY_SLOT] += took_s
+        if failed:
+            self._longs[at + _ERRORS_SLOT] += 1
+
+    def work(self, now: float) -> Work:
+        """What was done since reset(). A request that ends meanwhile may be in one of the numbers only."""
+        errors, busy_s, oldest = 0, 0.0, now
+        for row in range(self._rows):
+            at = self._row(row)
+            errors += self._longs[at + _ERRORS_SLOT]
+            busy_s += self._doubles[at + _BUSY_SLOT]
+            oldest = min(oldest, self._doubles[at] or now)
+        return Work(self.requests, errors, busy_s, now - oldest)
+
+    def _row(self, row: int) -> int:
+        """Where a row begins, in numbers."""
+        return (self._first_row + row * _ROW_BYTES) >> 3
 
     def in_flight(self) -> list[tuple[float, str]]:
         """(started, "METHOD target") of each request being served, the longest first."""

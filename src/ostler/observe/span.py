@@ -86,6 +86,7 @@ class Span:
         `started`: the response has a head. `chunked`: as it was framed. `sent`: bytes of the body.
         """
         maker, head = self._maker, self._head
+        took_s = _monotonic() - self._started
         if maker.observers:
             event = RequestFinished(
                 environ=environ,
@@ -93,7 +94,7 @@ class Span:
                 status=status,
                 response_fields=fields,
                 sent=sent if started else None,
-                duration_s=_monotonic() - self._started,
+                duration_s=took_s,
                 method=head.method,
                 target=head.target,
                 # Behind a proxy that speaks uwsgi: what the proxy's client said.
@@ -103,5 +104,5 @@ class Span:
                 observer.request_finished(event)
         if self._facts is not None:
             maker.hooks.post_request(self._facts, environ, ResponseFacts(status, fields, started, chunked, sent))
-        maker.page.end_request(self._row)
+        maker.page.end_request(self._row, took_s, "5" <= status < "6")  # status: "500 Oh", or "" without a response
         maker.count()

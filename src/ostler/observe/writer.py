@@ -98,6 +98,21 @@ class LineWriter:
         self._start_anew()
         self._threaded = threaded
 
+    def be_single(self, timeout_s: float) -> bool:
+        """In a process that is to have one thread: nobody but `flush` writes what waits. Until the next `after_fork`.
+
+        False when a write of the thread does not end within that time; it may go on.
+        """
+        self._check_process()
+        self._threaded = False
+        self._ending = True  # for the thread, and no other one is started
+        if not self._helping.acquire(timeout=timeout_s):
+            return False
+        self._helping.release()
+        self._slow = False
+        self._work_off()
+        return True
+
     def finish(self, timeout_s: float) -> bool:
         """`LogFile.close`, but for the descriptors. False when a write does not end: they are still in use then."""
         deadline = _now() + timeout_s

@@ -1,10 +1,11 @@
-"""The line between the master and one worker: typed messages, descriptors with them, and stack dumps beside them.
+"""The line between the master and one child: typed messages, descriptors with them, and stack dumps beside them.
 
-A SOCK_STREAM socketpair per worker, non-blocking at both ends; what the bytes mean is in messages.py. The end of file
+A SOCK_STREAM socketpair per child, non-blocking at both ends; what the bytes mean is in messages.py. The end of file
 says that the process at the other end is gone; both sides rely on it, so whoever forks closes the inherited ends of the
 other channels in the child.
 
-Descriptors (of log files, of certificates) travel as SCM_RIGHTS (unix(7)), all those of a message with its first byte.
+Descriptors (of log files, of certificates, of what a worker that a mold forks shall have) travel as SCM_RIGHTS
+(unix(7)), all those of a message with its first byte.
 One recvmsg returns the descriptors of at most one sendmsg, and the bytes of that with them, so batches and messages
 that carry some come in the same order. A batch that was cut short (no descriptor number is free) still takes its place
 in that order.
@@ -25,27 +26,46 @@ from typing import Final
 
 from ostler.process.messages import (
     BootFailed,
+    Born,
     CertificateFiles,
+    Declined,
+    Died,
+    ForkRefused,
+    ForkWorker,
+    LameDuckBegins,
     LogFiles,
     LogsRequest,
     Message,
+    MoldIsReady,
+    NotPromoted,
     Parser,
+    Promote,
     Ready,
     Retire,
     RetireRequest,
     Stop,
     decode,
+    descriptors_of,
     encode,
 )
 
 __all__ = [
     "BootFailed",
+    "Born",
     "CertificateFiles",
     "Channel",
+    "Declined",
+    "Died",
+    "ForkRefused",
+    "ForkWorker",
+    "LameDuckBegins",
     "LogFiles",
     "LogsRequest",
     "Message",
+    "MoldIsReady",
+    "NotPromoted",
     "Parser",
+    "Promote",
     "Ready",
     "Retire",
     "RetireRequest",
@@ -54,13 +74,17 @@ __all__ = [
     "encode",
 ]
 
-LIMIT_FDS: Final = 32  # of one message
+LIMIT_FDS: Final = 253  # of one message: the kernel's own limit, SCM_MAX_FD of unix(7)
 _BLOCK: Final = 65536
+_BLOCKS: Final = 16
+"""Of one `receive`: more than a socket's buffer holds, so that nothing is left of a process that is dead."""
 _FD_SIZE: Final = array.array("i").itemsize
 _LATER: Final = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
 _dup = os.dup
 _close = os.close
+_socket_class = _socket.socket  # workers of a mold make theirs after the application was loaded, which may patch it
+_Lock = threading.Lock
 
 
 @dataclass(slots=True)
@@ -82,7 +106,7 @@ class Channel:
         self._parser = Parser()
         self._batches: deque[tuple[int, ...]] = deque()  # descriptors whose message is not complete
         self._unsent: deque[_Unsent] = deque()
-        self._sending = threading.Lock()  # never held across a fork: the master has one thread
+        self._sending = _Lock()  # never held across a fork: the master has one thread
         self._ended = False
 
     @classmethod
@@ -91,18 +115,24 @@ class Channel:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         return cls(ours), cls(theirs)
 
+    @classmethod
+    def of(cls, fd: int) -> "Channel":
+        """The end that came as a descriptor (ForkWorker), which it owns from now on."""
+        return cls(_socket_class(fileno=fd))
+
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send without waiting. To a peer that is gone this does nothing: its end is learned elsewhere.
 
-        fds: of a LogFiles, one for each name, at most LIMIT_FDS; of a CertificateFiles, one. They stay the caller's,
-        who may close them at once. Of those that wait for a stopped peer, LogFiles are kept as one, with the latest
-        descriptor of each name, and of CertificateFiles the last. Raises ValueError when message and descriptors do not
-        match; OSError when a descriptor cannot be copied (EMFILE), and the message is not sent then.
+        fds: of a LogFiles, one for each name, at most LIMIT_FDS; of a CertificateFiles, one; of a ForkWorker, one more
+        than listeners. They stay the caller's, who may close them at once. Of those that wait for a stopped peer,
+        LogFiles are kept as one, with the latest descriptor of each name, and of CertificateFiles the last. Raises
+        ValueError when message and descriptors do not match; OSError when a descriptor cannot be copied (EMFILE), and
+        the message is not sent then.
         """
-        carried = _carried(message)
+        carried = descriptors_of(message)
         distinct = len(set(message.names)) if isinstance(message, LogFiles) else carried
         if not len(fds) == carried == distinct <= LIMIT_FDS:
             raise ValueError(f"expected {carried} descriptors (at most {LIMIT_FDS}) with {message}, got {len(fds)}")
@@ -112,14 +142,17 @@ class Channel:
             self._flush()
 
     def receive(self) -> list[Message] | None:
-        """Messages that have arrived, maybe none; None when the other process is gone. Never blocks.
+        """Messages that have arrived, maybe none; None when the other process is gone. Never blocks. Of what a process
+        writes without end, the rest is left for the next call: poll tells of it again.
 
         The descriptors of a message are closed on exec, and whoever gets the message must close them.
         """
         with self._sending:
             self._flush()
         messages: list[Message] = []
-        while not self._ended:
+        for _ in range(_BLOCKS):
+            if self._ended:
+                return messages or None
             try:
                 data = self._receive_bytes()
             except BlockingIOError:
@@ -130,7 +163,7 @@ class Channel:
                 self._ended = True
             messages += [self._with_descriptors(message) for message in self._parser.feed(data)]
             self._close_unclaimed()
-        return messages or None
+        return messages
 
     def flush(self) -> None:
         """Send what a stopped peer did not take, if it takes it now. For the owner's loop, about once a second."""
@@ -217,10 +250,10 @@ class Channel:
         return data
 
     def _with_descriptors(self, message: Message) -> Message:
-        if not isinstance(message, LogFiles | CertificateFiles) or not _carried(message):
+        if not isinstance(message, LogFiles | CertificateFiles | ForkWorker) or not descriptors_of(message):
             return message
         batch = self._batches.popleft() if self._batches else ()
-        if len(batch) == _carried(message):
+        if len(batch) == descriptors_of(message):
             return replace(message, fds=batch)
         _close_all(batch)
         return message
@@ -230,17 +263,6 @@ class Channel:
         keep = 1 if self._parser.in_message and not self._ended else 0
         while len(self._batches) > keep:
             _close_all(self._batches.popleft())
-
-
-def _carried(message: Message) -> int:
-    """How many descriptors go with it."""
-    match message:
-        case LogFiles(names):
-            return len(names)
-        case CertificateFiles():
-            return 1
-        case _:
-            return 0
 
 
 def _ancillary(fds: tuple[int, ...]) -> list[tuple[int, int, "array.array[int]"]]:

@@ -1,5 +1,7 @@
 """Children: forking, reaping, signalling them, and trying something out in one (fork(2), waitpid(2)).
 
+A mold's children are to be the master's: they are forked by a process between, which ends at once (`fork_orphan`).
+
 Every signal is blocked across fork: one that arrives between the fork and the child's own handlers would run the
 master's handler in the child, or be lost (failures R8). The child lets them in when its handlers stand.
 
@@ -8,16 +10,19 @@ Rules for editing: no policy. System calls are bound at import: a config file is
 """
 
 import contextlib
+import errno
 import gc
 import os
 import signal as _signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from ostler.errors import OstlerError
+from ostler.process.parent import die_with_parent
 from ostler.process.signals import block_all, name_of, restore_default, restore_mask, unblock_all
 
 _fork = os.fork
@@ -28,7 +33,12 @@ _pipe = os.pipe
 _read = os.read
 _write = os.write
 _close = os.close
+_monotonic = time.monotonic
+_sleep = time.sleep
 
+_BETWEEN_S: Final = 5.0
+"""How long the process between may need to fork; less than the master's patience with a mold."""
+_PAUSE_S: Final = 0.0005
 _LIMIT_VERDICT_BYTES: Final = 65536
 _UNHANDLED: Final = 255  # the documented exit status of an exception that nobody handled
 
@@ -60,21 +70,73 @@ def fork(run: Callable[[], NoReturn]) -> int:
 def _be_child(run: Callable[[], NoReturn]) -> NoReturn:
     status = _UNHANDLED
     try:
-        gc.freeze()  # the child's collector need not walk, and so copy, pages that it shares with its siblings
+        # The child's collector need not walk, and so copy, pages that it shares with its siblings. In a mold this is
+        # what was the master's; what the application is made of is frozen when it is loaded (roles/mold.py).
+        gc.freeze()
         run()
     except SystemExit as request:
         status = request.code if isinstance(request.code, int) else 1
     except BaseException:  # noqa: BLE001  the last border of a process: nothing may unwind into the master's frames
         traceback.print_exc()
     finally:
-        _flush_standard_streams()
+        flush_standard_streams()
         _leave(status)
 
 
-def _flush_standard_streams() -> None:
+def fork_orphan(run: Callable[[int], NoReturn], born: Callable[[int], object] | None = None) -> None:
+    """Run `run` in a grandchild, whose parent will be who adopts orphans (process/parent.py), a moment later.
+
+    run: is called with the pid of the process between, which is its parent until that has ended. born: is called in the
+    process between, with the pid of the grandchild. The end of the process between is waited for, the grandchild is
+    not. Raises OSError when the system has no process to give, for the one or the other, or when that takes too long.
+    """
+    mother = os.getpid()
+    between = fork(lambda: _be_between(run, born, mother))
+    wait_status = _wait_for(between)
+    if wait_status is None:
+        # At-fork handlers of libraries hang there; they came before anything of ours, so nobody else would end it.
+        send_signal(between, _signal.SIGKILL)
+        wait_status = _wait_for(between)
+        raise OSError(errno.ETIMEDOUT, f"the fork did not end within {_BETWEEN_S:.0f} s")
+    status = os.waitstatus_to_exitcode(wait_status)
+    if status > 0:
+        raise OSError(status, os.strerror(status))
+    if status < 0:
+        raise OSError(errno.ECHILD, f"the process between was ended by {name_of(-status)}")
+
+
+def _wait_for(pid: int) -> int | None:
+    """The wait status of a child that is about to end; None: it does not. 0 when somebody else has reaped it."""
+    deadline = _monotonic() + _BETWEEN_S
+    while True:
+        try:
+            reaped, wait_status = _waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return 0  # a thread of the application was faster
+        if reaped:
+            return wait_status
+        if _monotonic() > deadline:
+            return None
+        _sleep(_PAUSE_S)
+
+
+def _be_between(run: Callable[[int], NoReturn], born: Callable[[int], object] | None, mother: int) -> NoReturn:
+    die_with_parent(mother)
+    own = os.getpid()
+    try:
+        pid = fork(lambda: run(own))
+        if born is not None:
+            born(pid)
+    except OSError as error:
+        _leave(error.errno or errno.EAGAIN)
+    _leave(0)
+
+
+def flush_standard_streams() -> None:
+    """What is in their buffers, so that no child writes it again. Never raises."""
     for stream in (sys.stdout, sys.stderr):
-        # closed, full, or replaced by the application: we are leaving
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        # closed, full, replaced by the application, or in use by the very thread that a signal has interrupted
+        with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
             stream.flush()
 
 

@@ -54,9 +54,10 @@ class Listener:
     inherited: another process has it too and goes on with it: never shut down, its file never removed.
     origin: set when that is so for good. slot: of reuse_port, the number of the worker that has it; None: all have it.
     crowded: of reuse_port, another server was on the same port when this one came, and takes a part of the clients.
+    given_up: its last worker was told to empty it and to shut it: nobody can listen there again.
     """
 
-    __slots__ = ("_mark", "address", "crowded", "inherited", "name", "origin", "slot", "socket")
+    __slots__ = ("_mark", "address", "crowded", "given_up", "inherited", "name", "origin", "slot", "socket")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Listener:
         self.origin = origin
         self.slot = slot
         self.crowded = False
+        self.given_up = False
         self.name = _name(sock, address)
         self._mark = NO_FILE
         if isinstance(address, UnixAddress) and not address.abstract:

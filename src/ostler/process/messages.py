@@ -1,4 +1,4 @@
-"""What master and worker say to each other, as bytes of the channel between them.
+"""What the master and its children, workers and molds, say to each other, as bytes of the channels between them.
 
 A message is one line: NUL, a JSON object, LF. Every other byte is text that faulthandler wrote there from inside a
 signal handler (process.signals.DUMP_SIGNAL): it knows no framing, and may be cut in two by a message of another thread,
@@ -9,15 +9,20 @@ Rules for editing: pure; what a broken peer writes never raises.
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final, cast, get_args
 
 from ostler.supervisor.events import RetireReason
 
-_LIMIT_MESSAGE_BYTES: Final = 65536  # JSON may need 12 bytes for a character of a summary
+LIMIT_ATTRIBUTES: Final = 65536
+"""Characters of a ForkWorker's attributes."""
+
+# JSON may need 12 bytes for a character of a summary; a ForkWorker has the attributes and up to 252 addresses.
+_LIMIT_MESSAGE_BYTES: Final = 262144
 _LIMIT_DUMP_BYTES: Final = 262144
 _LIMIT_SUMMARY_CHARACTERS: Final = 4000
 
 _NUL: Final = b"\x00"
+_REASONS: Final = get_args(RetireReason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,82 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Born:
+    """Worker -> master: first of all from one that a mold has forked. pid: its own."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoldIsReady:
+    """Mold -> master: the application is loaded (or the worker has become a mold), and it forks when asked."""
+
+    boot_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Mold -> master: it exits; `summary` says what preloading would share, and workers must load by themselves."""
+
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotPromoted:
+    """Worker -> master: it cannot become a mold, and leaves as one that retires."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRefused:
+    """Mold -> master: the worker of this age was not forked."""
+
+    age: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """Mold -> master: a worker that it forked has ended (only where the system has no subreaper). As fork.Death."""
+
+    pid: int
+    status: int | None
+    signal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWorker:
+    """Master -> mold: fork this worker.
+
+    listeners: one for each of its listeners, as process.listener_text describes it. attributes: what hooks have stored
+    in the master on what they were given, packed; "" is nothing; at most LIMIT_ATTRIBUTES. fds: its end of the channel,
+    then the listeners; as of LogFiles.
+    """
+
+    age: int
+    slot: int
+    page: int
+    listeners: tuple[str, ...]
+    attributes: str = ""
+    fds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Master -> worker: retire, and then be the mold. ours: as of Retire."""
+
+    ours: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LameDuckBegins:
+    """Master -> worker: the server stops soon; serve on, but for the paths of `readiness_path`."""
+
+
+@dataclass(frozen=True, slots=True)
 class BootFailed:
-    """Worker -> master: it will exit without ever serving. status: the documented exit status, 3 or 4."""
+    """Worker or mold -> master: it will exit without ever serving. status: the documented exit status, 3 or 4."""
 
     status: int
     summary: str
@@ -40,6 +119,7 @@ class RetireRequest:
     """Worker -> master: replace me when you can. It serves on until it is ordered to retire."""
 
     reason: RetireReason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +174,53 @@ class CertificateFiles:
     fds: tuple[int, ...] = ()
 
 
-Message = Ready | BootFailed | RetireRequest | LogsRequest | Retire | Stop | LogFiles | CertificateFiles
+Message = (
+    Ready
+    | Born
+    | MoldIsReady
+    | Declined
+    | NotPromoted
+    | ForkRefused
+    | Died
+    | BootFailed
+    | RetireRequest
+    | LogsRequest
+    | ForkWorker
+    | Promote
+    | LameDuckBegins
+    | Retire
+    | Stop
+    | LogFiles
+    | CertificateFiles
+)
+
+
+def descriptors_of(message: Message) -> int:
+    """How many descriptors go with it."""
+    match message:
+        case LogFiles(names):
+            return len(names)
+        case CertificateFiles():
+            return 1
+        case ForkWorker(listeners=listeners):
+            return 1 + len(listeners)
+        case _:
+            return 0
 
 
 def encode(message: Message) -> bytes:
-    """The line that carries `message`."""
-    if isinstance(message, BootFailed):
-        message = BootFailed(message.status, message.summary[:_LIMIT_SUMMARY_CHARACTERS])
+    """The line that carries `message`. Texts that say why something failed are cut."""
+    match message:
+        case BootFailed(status, summary):
+            message = BootFailed(status, _cut(summary))
+        case Declined(summary):
+            message = Declined(_cut(summary))
+        case NotPromoted(reason):
+            message = NotPromoted(_cut(reason))
+        case ForkRefused(age, reason):
+            message = ForkRefused(age, _cut(reason))
+        case _:
+            pass
     fields = {"kind": type(message).__name__, **asdict(message)}
     fields.pop("fds", None)  # they are numbers of this process; the channel carries what they stand for
     return _NUL + json.dumps(fields).encode() + b"\n"
@@ -110,32 +230,81 @@ def decode(line: bytes) -> Message | None:
     """The message of a line without its NUL and LF; None when it is none of ours."""
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(fields, dict):
+        return None
+    return _from_worker(fields) or _from_mold(fields) or _from_master(fields)
+
+
+def _from_worker(fields: dict[str, Any]) -> Message | None:
     match fields:
         case {"kind": "Ready", "boot_ms": int(boot_ms)}:
             return Ready(boot_ms)
+        case {"kind": "Born", "pid": int(pid)}:
+            return Born(pid)
         case {"kind": "BootFailed", "status": int(status), "summary": str(summary)}:
             return BootFailed(status, summary)
-        case {"kind": "RetireRequest", "reason": "max_requests" | "reload" | "signal" as reason}:
-            return RetireRequest(reason)
-        case {"kind": "Retire", "drain": [*drain], "ours": [*ours]} if _are_numbers(drain + ours):
-            return Retire(tuple(drain), tuple(ours))
+        case {"kind": "RetireRequest", "reason": reason, "detail": str(detail)} if reason in _REASONS:
+            return RetireRequest(cast(RetireReason, reason), detail)
         case {"kind": "LogsRequest"}:
             return LogsRequest()
+        case {"kind": "NotPromoted", "reason": str(reason)}:
+            return NotPromoted(reason)
+    return None
+
+
+def _from_mold(fields: dict[str, Any]) -> Message | None:
+    match fields:
+        case {"kind": "MoldIsReady", "boot_ms": int(boot_ms)}:
+            return MoldIsReady(boot_ms)
+        case {"kind": "Declined", "summary": str(summary)}:
+            return Declined(summary)
+        case {"kind": "ForkRefused", "age": int(age), "reason": str(reason)}:
+            return ForkRefused(age, reason)
+        case {"kind": "Died", "pid": int(pid), "status": None, "signal": str(signal)}:
+            return Died(pid, None, signal)
+        case {"kind": "Died", "pid": int(pid), "status": int(status), "signal": None}:
+            return Died(pid, status, None)
+    return None
+
+
+def _from_master(fields: dict[str, Any]) -> Message | None:
+    match fields:
+        case {
+            "kind": "ForkWorker",
+            "age": int(age),
+            "slot": int(slot),
+            "page": int(page),
+            "listeners": [*listeners],
+            "attributes": str(attributes),
+        } if _are_texts(listeners):
+            return ForkWorker(age, slot, page, tuple(listeners), attributes)
+        case {"kind": "Promote", "ours": [*ours]} if _are_numbers(ours):
+            return Promote(tuple(ours))
+        case {"kind": "LameDuckBegins"}:
+            return LameDuckBegins()
+        case {"kind": "Retire", "drain": [*drain], "ours": [*ours]} if _are_numbers(drain + ours):
+            return Retire(tuple(drain), tuple(ours))
         case {"kind": "Stop", "keep_listeners": bool(keep_listeners), "ours": [*ours]} if _are_numbers(ours):
             return Stop(keep_listeners, tuple(ours))
-        case {"kind": "LogFiles", "names": [*names], "others": bool(others)} if all(
-            isinstance(name, str) for name in names
-        ):
+        case {"kind": "LogFiles", "names": [*names], "others": bool(others)} if _are_texts(names):
             return LogFiles(tuple(names), others=others)
         case {"kind": "CertificateFiles"}:
             return CertificateFiles()
     return None
 
 
+def _cut(text: str) -> str:
+    return text[:_LIMIT_SUMMARY_CHARACTERS]
+
+
 def _are_numbers(values: list[object]) -> bool:
     return all(isinstance(each, int) for each in values)
+
+
+def _are_texts(values: list[object]) -> bool:
+    return all(isinstance(each, str) for each in values)
 
 
 class Parser:

@@ -74,6 +74,20 @@ class PidFileError(OstlerError):
     """The pid file belongs to a server that runs, or cannot be written."""
 
 
+def is_held_by(path: str, pid: int) -> bool:
+    """Whether a server that lives has this pid file, and `pid` is its number. Never raises; not for a file of ours."""
+    try:
+        fd = _open(path, os.O_RDONLY | _FLAGS)
+    except OSError:
+        return False
+    try:
+        return not _lock(fd) and _pid_in(fd) == pid
+    except OSError:
+        return False
+    finally:
+        _close(fd)
+
+
 class _Locked(Exception):
     """Another process holds the lock of the file that has the name; the argument is the pid in it, None: none."""
 
@@ -132,7 +146,9 @@ class PidFile:
         self.close_in_child()
 
     def close_in_child(self) -> None:
-        """Let go of the lock without touching the file: it stays the parent's, until the last process lets go of it."""
+        """Let go of the lock without touching the file. In a child it stays the parent's, until the last process lets
+        go of it; a master that does so leaves a stale file, over which its successor can rename its own.
+        """
         if self._fd is not None:
             fd, self._fd = self._fd, None
             with contextlib.suppress(OSError):

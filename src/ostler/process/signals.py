@@ -134,6 +134,11 @@ class SignalEdge:
         self._writer.close()
 
 
+def let_go_of_wakeup() -> None:
+    """Whoever has set a wakeup descriptor in this process (an event loop, a SignalEdge): signals are not for it now."""
+    _set_wakeup_fd(-1)
+
+
 def leave_to_forks(numbers: Iterable[int]) -> None:
     """Processes that the application forks from now on have the default actions, and no wakeup descriptor of ours.
 

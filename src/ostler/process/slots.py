@@ -59,14 +59,21 @@ class SlotListeners:
         return self
 
     def rebind(
-        self, addresses: Sequence[Address], backlog: int, options: BindOptions, slots: int
+        self,
+        addresses: Sequence[Address],
+        backlog: int,
+        options: BindOptions,
+        slots: int,
+        others: Sequence["SlotListeners"] = (),
     ) -> "SlotListeners":
         """Those of the next generation: an address that stays keeps all its sockets. Nothing is closed.
 
-        A changed `reuse_port` applies to addresses that are new. Raises AddressInUse or BindError.
+        others: of further generations that live; an address that only those have is kept as well, for it could not be
+        bound beside them. A changed `reuse_port` applies to addresses that are new. Raises AddressInUse or BindError.
         """
-        former = {id(_front(each)): each for each in self._by_address}
-        chosen = rebind(self.fronts(), addresses, backlog, options)
+        former = {id(_front(each)): each for living in (self, *others) for each in living._by_address}
+        fronts = [front for front in map(_front, former.values()) if not front.given_up]
+        chosen = rebind(fronts, addresses, backlog, options)
         by_address = []
         for listener in chosen:
             made = _slots([listener]) if _divisible(listener, options) else listener

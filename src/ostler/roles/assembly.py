@@ -5,6 +5,7 @@ runs, forks or waits.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,7 +38,7 @@ SOFTWARE: Final = f"ostler/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class WorkerStart:
-    """All that a worker is started with."""
+    """All that a worker is started with, or a mold: one that has no listeners and no page."""
 
     age: int
     settings: Settings
@@ -51,10 +52,16 @@ class WorkerStart:
     certificates: Certificates | None
     """None: no TLS."""
     hook_arguments: HookArguments
+    parent_pid: int
+    """The process whose child it is: the master, unless a mold has forked it and the system has no `adopt_orphans`."""
+    application: Application | None = None
+    """Loaded already, by a mold. Signals are as the application left them then."""
 
 
-def assemble(start: WorkerStart, application: Application, spans: SpanMaker) -> Worker:
-    """A worker of the kind that the settings name; it begins with `serve`."""
+def assemble(
+    start: WorkerStart, application: Application, spans: SpanMaker, on_tick: Callable[[], object]
+) -> Worker:
+    """A worker of the kind that the settings name; it begins with `serve`. `on_tick` is called about once a second."""
     settings = start.settings
     log = start.journal.logs.error
     kind = KINDS[settings.worker_class]
@@ -90,7 +97,7 @@ def assemble(start: WorkerStart, application: Application, spans: SpanMaker) -> 
         spill_directory=settings.tmp_upload_dir,
         leader_beats=kind.leader_beats,
         run_exchange=ExchangeRunner(WsgiAdapter(application, template, log, settings.sendfile), spans),
-        on_tick=start.journal.flush,
+        on_tick=on_tick,
         log=log,
     )
     return kind(reactor, settings.threads)

@@ -3,7 +3,7 @@
 Rules for editing: made whole or not at all; whoever makes one closes what it opened when it cannot finish.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,12 +47,19 @@ class Generation:
     @property
     def spec(self) -> GenerationSpec:
         """What the supervisor needs to know of it."""
+        settings = self.settings
         return GenerationSpec(
             number=self.number,
-            workers=self.settings.workers,
-            timeout_s=self.settings.timeout,
-            graceful_timeout_s=self.settings.graceful_timeout,
-            boot_timeout_s=self.settings.boot_timeout,
+            workers=settings.workers,
+            timeout_s=settings.timeout,
+            graceful_timeout_s=settings.graceful_timeout,
+            boot_timeout_s=settings.boot_timeout,
+            preload=settings.preload_app,
+            surge=settings.reload_surge,
+            max_unavailable=settings.reload_max_unavailable,
+            canary_s=settings.reload_canary,
+            refork_after=settings.refork_after,
+            lame_duck_s=settings.lame_duck,
         )
 
 
@@ -95,10 +102,16 @@ class Maker:
         board = Scoreboard(pages, max(1, settings.threads))
         return Generation(1, settings, listeners, journal, board, Surroundings.now(), certificates)
 
-    def next(self, number: int, settings: Settings, newest: Generation) -> Generation:
-        """Raises BindError or ConfigError, and has changed nothing then."""
-        living = newest.listeners.all()
-        listeners = newest.listeners.rebind(settings.bind, settings.backlog, bind_options(settings), settings.workers)
+    def next(self, number: int, settings: Settings, newest: Generation, others: Sequence[Generation]) -> Generation:
+        """others: that live, too. Raises BindError or ConfigError, and has changed nothing then."""
+        living = {listener for each in (newest, *others) for listener in each.listeners.all()}
+        listeners = newest.listeners.rebind(
+            settings.bind,
+            settings.backlog,
+            bind_options(settings),
+            settings.workers,
+            [each.listeners for each in others],
+        )
         try:
             journal = newest.journal if newest.journal.serves(settings) else self.journal(settings)
             try:

@@ -5,6 +5,7 @@ Rules for editing: opened by the master, whole or not at all; workers inherit it
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from ostler.config.address import StatsdAddress
 from ostler.config.settings import Settings
@@ -16,7 +17,7 @@ from ostler.observe.plan import LogPlan
 from ostler.observe.remote import Wiring
 from ostler.observe.resolve import ForkedResolver, Resolver, ThreadResolver
 from ostler.observe.statsd import LogMetrics, Statsd, StatsdObserver
-from ostler.process.fork import fork
+from ostler.process.fork import fork, fork_orphan
 
 USUAL_LOGGER = "gunicorn.glogging.Logger"
 
@@ -66,6 +67,25 @@ class Journal:
         if self.statsd is not None:
             self.statsd.remote.resolve_with(ThreadResolver)
 
+    def enter_mold(self, prepare_child: Callable[[], None], timeout_s: float = 0.0) -> bool:
+        """In a mold, or a worker that becomes one: it has one thread. prepare_child: as of ForkedResolver.
+
+        False when a thread of the logs does not end within that time.
+        """
+
+        def resolver() -> Resolver:
+            return ForkedResolver(_fork_orphan, prepare_child)
+
+        self.logs.install()
+        if self.statsd is not None:
+            self.statsd.remote.resolve_with(resolver)
+        return self.logs.be_single(resolver, timeout_s)
+
+    def sockets(self) -> list[int]:
+        """Descriptors of what is open to other machines and processes."""
+        remotes = [each.remote for each in (self.logs.syslog, self.statsd) if each is not None]
+        return [fd for fd in (remote.fileno() for remote in remotes) if fd is not None]
+
     def flush(self) -> None:
         """About once a second, in each process: what waits for a daemon of syslog or StatsD is sent."""
         if self.logs.syslog is not None:
@@ -77,6 +97,12 @@ class Journal:
         if self.statsd is not None:
             self.statsd.remote.close()  # first: it may have losses to tell
         self.logs.close(timeout_s)
+
+
+def _fork_orphan(run: Callable[[], NoReturn]) -> int:
+    """As fork, but nobody here has to reap it."""
+    fork_orphan(lambda _between: run())
+    return 0
 
 
 def open_journal(settings: Settings, hook_arguments: HookArguments, prepare_child: Callable[[], None]) -> Journal:

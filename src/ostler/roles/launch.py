@@ -33,8 +33,8 @@ from ostler.process.slots import SlotListeners
 from ostler.roles import reports
 from ostler.roles.generation import Maker, bind_options
 from ostler.roles.master import Master, Parts
-from ostler.roles.perform import Shared
 from ostler.roles.presence import Presence
+from ostler.roles.shared import Shared
 from ostler.roles.surroundings import EnvironmentOverlay
 
 _BIND_TRIES: Final = 5
@@ -143,8 +143,8 @@ class _Launcher:
             finally:
                 edge.close()
         finally:
-            presence.vanish()
             journal.close(_LOGS_S)
+            presence.vanish()  # last of all: who lives is named
 
     def _leave_to_master(self) -> None:
         """In a child that needs nothing of the master's."""

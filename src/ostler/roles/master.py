@@ -15,36 +15,41 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic as _monotonic
 from typing import Final
 
 from ostler.config.settings import Settings
+from ostler.control.server import Asker, Server, open_server
 from ostler.errors import OstlerError
 from ostler.logline import fields
-from ostler.process.channel import BootFailed, LogsRequest, Message, Ready, RetireRequest
 from ostler.process.daemon import Readiness
 from ostler.process.fork import Death, reap
 from ostler.process.listeners import Listener
 from ostler.process.reexec import HandOver, StartContext
 from ostler.process.signals import SignalEdge, name_of
 from ostler.roles import reports
+from ostler.roles.children import Child
+from ostler.roles.commands import Commands
 from ostler.roles.generation import Generation, Maker
-from ostler.roles.perform import Child, Performer, Shared
+from ostler.roles.perform import LEVELS, Performer
 from ostler.roles.presence import Presence
 from ostler.roles.reload import Reloader
+from ostler.roles.shared import Shared
 from ostler.roles.succession import Succession
+from ostler.roles.upgrade import Upgrade
+from ostler.supervisor.actions import Action, Fork, Level, ReloadEnded, StartMold
 from ostler.supervisor.events import (
-    Beats,
     CapacityAsked,
     ChildExited,
     Event,
+    Forked,
+    ForkFailed,
     SettingsAccepted,
     StopAsked,
     Tick,
-    WorkerAsksToRetire,
-    WorkerBootFailed,
     WorkerReady,
     WorkersDismissed,
 )
@@ -53,6 +58,7 @@ from ostler.supervisor.supervisor import Supervisor
 _BEATS_EVERY_S: Final = 1.0
 _AFTER_DEFECT_S: Final = 0.1
 _DEFECT_STATUS: Final = 255
+_DEFECT: Final = "the master failed; this is a defect of Ostler, please report it"
 
 _Poll = select.poll
 
@@ -84,16 +90,30 @@ class Master:
         self._first = parts.first
         self._next_second = _monotonic()
         self._workers_seen = 0
+        self._stopping = False
         self._supervisor = Supervisor(parts.first.scoreboard.pages)
         self._performer = Performer(parts.shared, parts.first)
         self._performer.poller.register(parts.edge.fileno(), select.POLLIN)
-        self._reloader = Reloader(parts.load_settings, parts.maker, self._performer, self._tell_of_reload)
-        self._succession = Succession(parts.context, parts.environ, self._performer, parts.presence)
+        self._ready: set[int] = set()  # workers, while an old master waits for them
+        self._reloader = Reloader(parts.load_settings, parts.maker, self._performer, self._tell_of_reload, self._say)
+        self._succession = Succession(parts.context, parts.environ, self._performer, parts.presence, self._say)
+        self._upgrade = Upgrade(self._succession, parts.shared.hooks.pre_exec, self._stop_after_upgrade, self._say)
+        self._commands = Commands(self._open_server(), self._succession, self._reload, self._begin_upgrade)
         if parts.hand_over is not None:
             self._succession.follow(parts.hand_over, parts.left_over)
         parts.shared.close_in_child = self._close_in_child
-        parts.shared.leave_all = self._performer.leave_all
+        parts.shared.leave_all = self._performer.forker.leave_all
         parts.shared.serves = self._serves
+        parts.shared.told = self._commands.tell
+        parts.shared.reload_ended = self._reload_ended
+        parts.shared.lame_duck = self._presence.lame_duck
+
+    def _open_server(self) -> Server | None:
+        found = open_server(os.getpid(), self._performer.poller, _monotonic)
+        if isinstance(found, Server):
+            return found
+        self._log.debug("%s", fields("commands are not heard; signals are", reason=found))
+        return None
 
     def run(self) -> int:
         names = reports.addresses(self._first.listeners.fronts(), self._first.settings)
@@ -102,7 +122,7 @@ class Master:
         try:
             self._shared.hooks.when_ready()
         except OstlerError:
-            self._performer.close_listeners()
+            self._performer.generations.close_listeners()
             raise
         self._hear_signals()
         self._tell(SettingsAccepted(self._first.spec))
@@ -110,32 +130,37 @@ class Master:
             try:
                 self._turn()
             except Exception:  # noqa: BLE001  the master's border: workers serve on, whatever failed here
-                reports.tell_defect(self._log, "the master failed; this is a defect of Ostler, please report it")
+                reports.tell_defect(self._log, _DEFECT)
                 if self._supervisor.stopping:
                     self._performer.finished = _DEFECT_STATUS
                 _Poll().poll(_AFTER_DEFECT_S * 1000)
         self._look_for_others()  # whoever leaves last has to take the sockets away
-        self._performer.close_listeners()
+        self._performer.generations.close_listeners()
+        self._commands.close()
         self._shared.hooks.on_exit()
         status = self._performer.finished
         self._log.info("ostler stopped pid=%d status=%d", os.getpid(), status)
-        self._readiness.failed(status, f"Error: {self._performer.last_error or 'stopped before it served'}\n")
+        why = self._performer.last_error or "stopped before it served"
+        self._readiness.failed(status, f"Error: {why}\n")
+        self._succession.failed(why)
         return status
 
     # -- the loop
 
     def _turn(self) -> None:
         for fd, _ in self._performer.poller.poll(self._patience_ms()):
-            child = self._performer.by_fd.get(fd)
+            child = self._performer.children.by_fd.get(fd)
             if child is not None:
                 self._hear_channel(child)
-            elif not self._reloader.hears(fd):
-                self._succession.hears(fd)
+            elif not self._reloader.hears(fd) and not self._succession.hears(fd):
+                self._commands.hears(fd)
         self._hear_signals()
         for death in reap():
             self._hear_death(death)
+        self._look_for_promotion()
         now = _monotonic()
         self._reloader.expire(now)
+        self._upgrade.look(now)
         if now >= self._next_second:
             self._next_second = now + _BEATS_EVERY_S
             self._each_second()
@@ -144,24 +169,25 @@ class Master:
             self._tell(Tick())
 
     def _each_second(self) -> None:
-        children = self._performer.children.values()
-        for child in children:
-            child.channel.flush()
-        self._tell(Beats({child.pid: child.facts.page.last_beat for child in children}))
-        self._performer.tick_logs()
-        self._performer.tick_certificates()
-        self._succession.look()
+        self._performer.flush()
+        self._tell(self._performer.beats())
+        self._performer.supplies.tick_logs()
+        self._performer.supplies.tick_certificates()
+        self._commands.each_second()
         self._shared.facts.old_master_pid = self._succession.predecessor or 0
-        if len(children) != self._workers_seen:
-            self._workers_seen = len(children)
+        self._shared.facts.new_master_pid = self._succession.successor or 0
+        workers = len(list(self._performer.children.workers()))
+        if workers != self._workers_seen:
+            self._workers_seen = workers
             self._performer.gauge("gunicorn.workers", self._workers_seen)
         if self._performer.newest().settings.enable_backlog_metric:
-            queued = [listener.queued() for listener in self._performer.listeners()]
+            queued = [listener.queued() for listener in self._performer.generations.listeners()]
             if any(each is not None for each in queued):
                 self._performer.gauge("gunicorn.backlog", sum(each or 0 for each in queued), "histogram")
 
     def _patience_ms(self) -> int:
-        times = [self._next_second, self._supervisor.next_deadline(), self._reloader.deadline]
+        upgrade = self._upgrade.deadline
+        times = [self._next_second, self._supervisor.next_deadline(), self._reloader.deadline, upgrade]
         nearest = min(when for when in times if when is not None)
         return max(0, math.ceil((nearest - _monotonic()) * 1000))
 
@@ -170,19 +196,56 @@ class Master:
         events: deque[Event] = deque([event])
         while events:
             for action in self._supervisor.handle(events.popleft(), _monotonic()):
-                answer = self._performer.perform(action)
+                answer = self._perform(action)
                 if answer is not None:
                     events.append(answer)
+        if self._succession.predecessor is not None:
+            self._count(event)
+
+    def _perform(self, action: Action) -> Forked | ForkFailed | None:
+        with self._border():
+            return self._performer.perform(action)
+        return ForkFailed(action.age, "a defect") if isinstance(action, Fork | StartMold) else None
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """Whatever fails in here, what comes behind it is done: orders, deaths and signals are not told twice."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001  logs are users' code, too
+            reports.tell_defect(self._log, _DEFECT)
+
+    def _count(self, event: Event) -> None:
+        """The old master waits until all our workers are ready."""
+        match event:
+            case WorkerReady(pid):
+                self._ready.add(pid)
+            case ChildExited(pid):
+                self._ready.discard(pid)
+            case _:
+                pass  # the goal may be another
+        if self._ready and len(self._ready) >= self._shared.facts.num_workers:
+            self._succession.complete()
 
     def _tell_of_reload(self, event: Event) -> None:
         """What workers said while settings were loaded comes first: a boot that is not wanted any more may serve."""
-        for child in list(self._performer.children.values()):
+        for child in self._performer.children.all():
             self._hear_channel(child)
-        self._tell(event)
+        self._commands.pass_on(event, self._tell)
+
+    def _say(self, level: Level, text: str) -> None:
+        """A line that an operator who waits for a reload or an upgrade sees as well."""
+        self._log.log(LEVELS[level], "%s", text)
+        self._commands.tell(text)
+
+    def _reload_ended(self, ended: ReloadEnded) -> None:
+        if not self._stopping:
+            self._presence.reloaded(ended.text)
+        self._commands.reload_ended(ended)
 
     def _serves(self) -> None:
         """A generation's first worker is ready."""
-        self._presence.change(self._performer.newest().settings)
+        self._presence.change(self._performer.serving.settings)
         self._readiness.ready()
         self._succession.serves()
         self._presence.serves()
@@ -194,74 +257,117 @@ class Master:
     # -- what workers say
 
     def _hear_channel(self, child: Child) -> None:
-        messages = child.channel.receive()
-        if messages is None:
-            self._performer.silence(child)
-            return
-        for message in messages:
-            if isinstance(message, LogsRequest):
-                self._performer.reopen_logs()
-                continue
-            event = _fact(child.pid, message)
-            if event is not None:
-                self._tell(event)
+        for fact in self._performer.hear(child):
+            if isinstance(fact, Death):
+                self._hear_death(fact)
+            else:
+                self._tell(fact)
 
     def _hear_death(self, death: Death) -> None:
         if self._reloader.buries(death) or self._succession.buries(death):
             return
-        child = self._performer.children.get(death.pid)
+        children = self._performer.children
+        if death.pid not in children.by_pid:
+            for unborn in children.unborn():  # it may have said that it is born, and nobody has read it yet
+                self._hear_channel(unborn)
+        child = children.by_pid.get(death.pid)
         if child is None:
             self._log.debug("reaped a process that is none of ours pid=%d", death.pid)
             return
-        self._hear_channel(child)
+        with self._border():
+            self._hear_channel(child)
+        if children.by_pid.get(death.pid) is not child:
+            return  # what it said has buried it already (without a subreaper)
         serving = " ".join(reports.serving(child))
-        self._performer.bury(child)  # first: its page may be given to another at once
+        with self._border():
+            self._performer.forker.bury(child)  # first: its page may be given to another at once
         self._tell(ChildExited(death.pid, death.status, death.signal, serving))
 
     # -- what the operator says
 
     def _hear_signals(self) -> None:
         for number in self._edge.take():
-            match number:
-                case signal.SIGCHLD:
-                    pass  # the loop reaps each time it wakes
-                case signal.SIGTERM:
-                    self._stop(number, quick=False)
-                case signal.SIGINT | signal.SIGQUIT:
-                    self._stop(number, quick=True)
-                case signal.SIGHUP:
-                    if not self._supervisor.stopping:
-                        self._reloader.begin()
-                case signal.SIGTTIN:
-                    self._tell(CapacityAsked(+1))
-                case signal.SIGTTOU:
-                    self._tell(CapacityAsked(-1))
-                case signal.SIGUSR1:
-                    self._performer.reopen_logs()
-                case signal.SIGUSR2:
-                    self._succeed()
-                case signal.SIGWINCH:
-                    self._dismiss()
-                case _:
-                    self._log.debug("signal ignored signal=%s", name_of(number))
+            with self._border():
+                self._hear_signal(number)
+
+    def _hear_signal(self, number: int) -> None:
+        match number:
+            case signal.SIGCHLD:
+                pass  # the loop reaps each time it wakes
+            case signal.SIGTERM:
+                self._stop(number, quick=False)
+            case signal.SIGINT | signal.SIGQUIT:
+                self._stop(number, quick=True)
+            case signal.SIGHUP:
+                self._hang_up()
+            case signal.SIGTTIN:
+                self._tell(CapacityAsked(+1))
+            case signal.SIGTTOU:
+                self._tell(CapacityAsked(-1))
+            case signal.SIGUSR1:
+                self._performer.reopen_logs()
+            case signal.SIGUSR2:
+                self._succeed()
+            case signal.SIGWINCH:
+                self._dismiss()
+            case _:
+                self._log.debug("signal ignored signal=%s", name_of(number))
 
     def _look_for_others(self) -> None:
         for death in reap():
             self._hear_death(death)
+        self._look_for_promotion()
+
+    def _look_for_promotion(self) -> None:
+        former = self._succession.predecessor
         self._succession.look()
+        if former is not None and self._succession.predecessor is None:
+            text = f"upgrade complete: the master {os.getpid()} serves, the old master {former} is gone"
+            self._commands.promoted(text)
 
     def _stop(self, number: int, quick: bool) -> None:
         self._log.info("%s", fields("stopping", signal=name_of(number), how="quick" if quick else "graceful"))
+        self._upgrade.abandon(f"the old master was stopped by {name_of(number)}")
+        self._begin_stop(quick)
+
+    def _stop_after_upgrade(self) -> None:
+        self._look_for_others()
+        if self._succession.successor is None:  # it died when all had been decided
+            self._say(Level.ERROR, "upgrade failed: the new master ended; the old master keeps serving")
+            return
+        self._log.info("stopping command=upgrade how=graceful")
+        self._begin_stop(quick=False)
+
+    def _begin_stop(self, quick: bool) -> None:
+        self._stopping = True
+        self._commands.stop("the server stops")
         self._reloader.abandon()
         self._look_for_others()
-        self._tell(StopAsked(quick))
+        another = self._succession.predecessor is not None or self._succession.successor is not None
+        if not another:
+            self._presence.stops()
+        self._tell(StopAsked(quick, lame_duck=not another))
+
+    def _hang_up(self) -> None:
+        if self._stopping:
+            self._log.info("HUP ignored, the server stops")
+        else:
+            self._reload()
+
+    def _reload(self, asked_by: str = "signal=SIGHUP") -> None:
+        self._presence.reloads()
+        self._reloader.begin(asked_by)
 
     def _succeed(self) -> None:
-        if self._supervisor.stopping:  # of two signals that wait, the kernel may deliver TERM before USR2
-            self._log.warning(fields("USR2 ignored", reason="the server stops; wait for the new master before TERM"))
-            return
-        self._succession.begin(self._shared.hooks.pre_exec)
-        self._shared.facts.new_master_pid = self._succession.successor or 0
+        # Of two signals that wait, the kernel may deliver TERM before USR2.
+        stopping = "the server stops; wait for the new master before TERM" if self._stopping else ""
+        refusal = stopping or self._succession.begin(self._shared.hooks.pre_exec)
+        if refusal:
+            self._log.warning("%s", fields("USR2 ignored", reason=refusal))
+
+    def _begin_upgrade(self, asker: Asker) -> None:
+        settings = self._performer.serving.settings
+        self._upgrade.begin(asker, settings.boot_timeout, settings.graceful_timeout)
 
     def _dismiss(self) -> None:
         if self._performer.newest().settings.daemon:
@@ -274,18 +380,7 @@ class Master:
     def _close_in_child(self) -> None:
         self._edge.close()
         self._reloader.close_in_child()
+        self._commands.close_in_child()
         self._succession.close_in_child()
         self._presence.close_in_child()
         self._readiness.close_in_child()
-
-
-def _fact(pid: int, message: Message) -> Event | None:
-    match message:
-        case Ready(boot_ms):
-            return WorkerReady(pid, boot_ms)
-        case BootFailed(status, summary):
-            return WorkerBootFailed(pid, status, summary)
-        case RetireRequest(reason):
-            return WorkerAsksToRetire(pid, reason)
-        case _:
-            return None  # orders travel the other way

@@ -1,37 +1,49 @@
-"""The supervisor's orders, carried out: forks, signals, messages, log lines, hooks, and the end.
+"""The supervisor's orders, carried out: forks, signals, messages, log lines, hooks, and the end; and what came of them.
 
-`Performer` holds what belongs to the orders' objects: per generation its settings, listeners, logs and surroundings,
-per child its channel and its page. It answers a Fork with the fact that came of it; all other orders have no answer.
+`Performer` holds what belongs to the orders' objects: the generations (living.py), the children (children.py), who
+starts them (forking.py) and who hands them new logs and certificates (supplies.py). It answers an order to fork with
+the fact that came of it, unless a mold was asked; all other orders have no answer. What children say it turns into
+facts (`hear`).
 
-Rules for editing: no decision is taken here; nothing blocks; an order about a process that is gone does nothing. What
-the child closes after the fork is what keeps "end of file on the channel" meaning "the master is dead".
+Rules for editing: no decision is taken here; nothing blocks; an order about a process that is gone does nothing. A
+worker may have fewer rights than the master: its word counts for itself alone.
 """
 
 import logging
-import os
-import select
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import monotonic as _monotonic
-from typing import Final, NoReturn
+from typing import Final
 
-from ostler.drivers.transfer import TransferSockets
-from ostler.errors import ConfigError, OstlerError, reason_of
 from ostler.logline import escape, fields
-from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks, WorkerFacts
-from ostler.observe.scoreboard import WorkerState
-from ostler.process import certificate_files
-from ostler.process.certificates import Certificates
-from ostler.process.channel import CertificateFiles, Channel, LogFiles, Retire, Stop
-from ostler.process.fork import fork, send_signal
+from ostler.process.channel import (
+    BootFailed,
+    Born,
+    Declined,
+    Died,
+    ForkRefused,
+    LameDuckBegins,
+    LogsRequest,
+    Message,
+    MoldIsReady,
+    NotPromoted,
+    Promote,
+    Ready,
+    Retire,
+    RetireRequest,
+    Stop,
+)
+from ostler.process.fork import Death, send_signal
 from ostler.process.listeners import Listener
+from ostler.process.memory import total_pss_bytes
+from ostler.process.parent import ORPHANS_ARE_ADOPTED
 from ostler.process.signals import CANCEL_SIGNAL, DUMP_SIGNAL
 from ostler.roles import reports
-from ostler.roles.assembly import WorkerStart
+from ostler.roles.children import Child, Children
+from ostler.roles.forking import Forker
 from ostler.roles.generation import Generation
-from ostler.roles.journal import Journal
-from ostler.roles.worker import run_worker
+from ostler.roles.living import LivingGenerations
+from ostler.roles.shared import Shared
+from ostler.roles.supplies import Supplies
 from ostler.supervisor.actions import (
     Action,
     CloseListeners,
@@ -40,15 +52,31 @@ from ostler.supervisor.actions import (
     Fork,
     GenerationServes,
     Kick,
+    LameDuck,
     Level,
     Log,
+    MeasureMemory,
+    OrderPromote,
     OrderRetire,
     OrderStop,
+    ReloadEnded,
     ReportStacks,
     Send,
+    StartMold,
     WorkersChanged,
 )
-from ostler.supervisor.events import Forked, ForkFailed
+from ostler.supervisor.events import (
+    Beats,
+    Event,
+    Forked,
+    ForkFailed,
+    MoldDeclined,
+    MoldReady,
+    PromotionRefused,
+    WorkerAsksToRetire,
+    WorkerBootFailed,
+    WorkerReady,
+)
 
 _SIGNALS: Final = {
     Kick.QUIT: signal.SIGQUIT,
@@ -57,40 +85,8 @@ _SIGNALS: Final = {
     Kick.ABORT: signal.SIGABRT,
     Kick.KILL: signal.SIGKILL,
 }
-_LEVELS: Final = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
-
-_Poll = select.poll
-
-
-@dataclass(slots=True)
-class Child:
-    """One worker process, from the fork until it is reaped."""
-
-    pid: int
-    channel: Channel
-    facts: WorkerFacts
-    generation: Generation
-    listeners: tuple[Listener, ...]
-    slot: int
-    silenced: bool = False  # its end of the channel is closed: nothing more will be read
-
-    @property
-    def ours(self) -> tuple[int, ...]:
-        """Positions of the listeners that no other server has now; the worker knows only how it was at its fork."""
-        return tuple(index for index, listener in enumerate(self.listeners) if not listener.inherited)
-
-
-@dataclass(slots=True)
-class Shared:
-    """What every process of the server shares, made once by the master before the first fork."""
-
-    transfer: TransferSockets
-    hook_arguments: HookArguments
-    facts: MasterFacts
-    hooks: MasterHooks
-    close_in_child: Callable[[], None] = field(default=lambda: None)  # the master's own descriptors
-    leave_all: Callable[[], None] = field(default=lambda: None)  # the same, channels and listeners too
-    serves: Callable[[], None] = field(default=lambda: None)  # called when the first worker of a generation is ready
+LEVELS: Final = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
+_NOT_BORN: Final = "the mold, or the process between, ended before the worker was born"
 
 
 class Performer:
@@ -98,16 +94,14 @@ class Performer:
 
     def __init__(self, shared: Shared, first: Generation) -> None:
         self.shared = shared
-        self.poller = _Poll()
-        self.children: dict[int, Child] = {}
-        self.by_fd: dict[int, Child] = {}
+        self.generations = LivingGenerations()
+        self.children = Children()
+        self.poller = self.children.poller
+        self.supplies = Supplies(self.generations, self.children, lambda: self.log)
+        self.forker = Forker(shared, self.generations, self.children, lambda: self.log)
         self.finished: int | None = None
         self.last_error = ""  # of the supervisor
-        self._generations: dict[int, Generation] = {}
         self._serving = first
-        self.beside_master = False
-        """Another master has listeners of ours, by USR2."""
-        self._thread_warning = reports.ThreadWarning()
         self.adopt(first)
         self._log_as(first)
 
@@ -115,37 +109,20 @@ class Performer:
 
     def adopt(self, generation: Generation) -> None:
         """From now on this is what hooks see and the master listens on; it logs there when it is seen to serve."""
-        self._generations[generation.number] = generation
+        self.generations.add(generation)
         self._present(generation)
 
     def newest(self) -> Generation:
-        return self._generations[max(self._generations)]
+        return self.generations.newest()
+
+    @property
+    def serving(self) -> Generation:
+        """The one whose first worker was ready last: not yet the newest, while that one boots."""
+        return self._serving
 
     @property
     def log(self) -> logging.Logger:
         return self._serving.logs.error
-
-    def listeners(self) -> list[Listener]:
-        """Those of every living generation and slot, once each."""
-        found: dict[int, Listener] = {}
-        for generation in self._generations.values():
-            found |= {id(listener): listener for listener in generation.listeners.all()}
-        return list(found.values())
-
-    def journals(self) -> list[Journal]:
-        return list({id(each.journal): each.journal for each in self._generations.values()}.values())
-
-    def disown_listeners(self) -> None:
-        """Another master has them from now on: nobody shuts or unlinks them."""
-        self.beside_master = True
-        for listener in self.listeners():
-            listener.disown()
-
-    def own_listeners(self) -> None:
-        """The other master is gone."""
-        self.beside_master = False
-        for listener in self.listeners():
-            listener.own()
 
     def _present(self, generation: Generation) -> None:
         facts = self.shared.facts
@@ -158,81 +135,18 @@ class Performer:
         generation.logs.install()
 
     def _forget(self, number: int) -> None:
-        if len(self._generations) == 1:
-            return  # the first one did not start; its logs and listeners are needed to the end
-        gone = self._generations.pop(number)
-        kept = self.listeners()
-        for listener in gone.listeners.all():
-            if listener not in kept:
-                listener.shutdown()
-                listener.unlink()
+        gone = self.generations.remove(number)
+        if gone is None:
+            return
         self._present(self.newest())
         self._log_as(self._serving if self._serving is not gone else self.newest())
-        if number > self.newest().number:
-            self.newest().surroundings.put_back()
-        if gone.journal not in self.journals():
+        if gone.journal not in self.generations.journals():
             gone.journal.close()
 
-    # -- logs
-
     def reopen_logs(self) -> None:
-        """USR1: every log is opened by its name again, here, and the workers are given what was opened."""
-        for journal in self.journals():
-            self._pass_on(journal, *journal.logs.reopen(), others=True)
+        """USR1: every log is opened by its name again, here, and the children are given what was opened."""
+        self.supplies.reopen_logs()
         self._serving.logs.install()
-
-    def tick_logs(self) -> None:
-        """Once a second: what waited is written, what is due is rotated."""
-        for journal in self.journals():
-            journal.flush()
-            rotated = journal.logs.tick()
-            if rotated is not None:
-                self._pass_on(journal, *rotated, others=False)
-
-    def _pass_on(self, journal: Journal, names: tuple[str, ...], fds: tuple[int, ...], *, others: bool) -> None:
-        for child in self.children.values():
-            if child.generation.journal is journal:
-                child.channel.send(LogFiles(names, others=others), fds)
-
-    # -- certificates
-
-    def tick_certificates(self) -> None:
-        """Once a second: changed files are used, here for later forks, and in the workers."""
-        for generation in self._generations.values():
-            certificates = generation.certificates
-            if certificates is None:
-                continue
-            try:
-                changed = certificates.look()
-            except ConfigError as error:
-                text = "changed certificates are not used, the former ones stay"
-                self.log.warning("%s", fields(text, gen=generation.number, error=error))
-                continue
-            if changed:
-                self.log.info("%s", fields("certificates changed", gen=generation.number, files=",".join(changed)))
-                self._send_certificates(generation, certificates)
-                reports.tell_doubts(self.log, certificates)
-
-    def _send_certificates(self, generation: Generation, certificates: Certificates) -> None:
-        try:
-            fd = certificate_files.pack(certificates.contents)
-        except OSError as error:
-            text = "workers keep the former certificates; the next ones that start have the new ones"
-            self.log.warning("%s", fields(text, gen=generation.number, error=reason_of(error)))
-            return
-        try:
-            for child in self.children.values():
-                if child.generation is generation:
-                    self._send_certificate_file(child, fd)
-        finally:
-            os.close(fd)
-
-    def _send_certificate_file(self, child: Child, fd: int) -> None:
-        try:
-            child.channel.send(CertificateFiles(), (fd,))
-        except OSError as error:
-            text = "a worker keeps the former certificates; it has the new ones when it is replaced"
-            self.log.warning("%s", fields(text, pid=child.pid, error=reason_of(error)))
 
     def gauge(self, name: str, value: int, kind: str = "gauge") -> None:
         """A metric of the master's."""
@@ -240,44 +154,143 @@ class Performer:
         if statsd is not None:
             statsd.emit(name, value, kind)
 
+    # -- facts
+
+    def hear(self, child: Child) -> list[Event | Death]:
+        """What it has said since the last time. A Death is told by a mold, where the system has no subreaper."""
+        if self.children.by_fd.get(child.channel.fileno()) is not child:
+            return []  # what another one has said was the end of it
+        messages = child.channel.receive()
+        if messages is None:
+            if not child.born:
+                return [self.forker.stillborn(child, _NOT_BORN)]
+            news = not child.silenced
+            self.children.silence(child)
+            return [*self._lost(child)] if news and not ORPHANS_ARE_ADOPTED else []
+        facts = []
+        for message in messages:
+            if isinstance(message, LogsRequest):
+                self.reopen_logs()
+            elif (fact := self._fact(child, message)) is not None:
+                facts.append(fact)
+        return facts
+
+    def _lost(self, child: Child) -> list[Death]:
+        """Without a subreaper: workers that are gone, and their mold too, who could have said how they ended."""
+        if child.facts is None:
+            orphans = [each for each, _ in self.children.workers() if each.mold == child.pid and each.silenced]
+        else:
+            mold = None if child.mold is None else self.children.by_pid.get(child.mold)
+            orphans = [child] if child.mold is not None and (mold is None or mold.silenced) else []
+        return [Death(each.pid, 0, None) for each in orphans]
+
+    def _fact(self, child: Child, message: Message) -> Event | Death | None:
+        """None: it is not the sender's to say."""
+        if not child.born:
+            return self.forker.born(child, message.pid) if isinstance(message, Born) else None
+        if isinstance(message, BootFailed):
+            return WorkerBootFailed(child.pid, message.status, message.summary)
+        return self._of_mold(child, message) if child.facts is None else self._of_worker(child, message)
+
+    def _of_worker(self, worker: Child, message: Message) -> Event | None:
+        match message:
+            case Ready(boot_ms):
+                return WorkerReady(worker.pid, boot_ms)
+            case RetireRequest(reason, detail):
+                return WorkerAsksToRetire(worker.pid, reason, detail)
+            case MoldIsReady(boot_ms) if worker.promoting:
+                self.forker.promoted(worker)
+                return MoldReady(worker.pid, boot_ms)
+            case NotPromoted(reason) if worker.promoting:
+                return PromotionRefused(worker.pid, reason)
+            case _:
+                return None
+
+    def _of_mold(self, mold: Child, message: Message) -> Event | Death | None:
+        match message:
+            case MoldIsReady(boot_ms):
+                return MoldReady(mold.pid, boot_ms)
+            case Declined(summary):
+                return MoldDeclined(mold.pid, summary)
+            case ForkRefused(age, reason):
+                unborn = self.children.unborn()
+                refused = next((each for each in unborn if each.age == age and each.mold == mold.pid), None)
+                return None if refused is None else self.forker.stillborn(refused, reason)
+            case Died(pid, status, signal_name) if not ORPHANS_ARE_ADOPTED:
+                known = self.children.by_pid.get(pid)  # None: what it said of its birth is not read yet
+                return Death(pid, status, signal_name) if known is None or known.mold == mold.pid else None
+            case _:
+                return None
+
+    def beats(self) -> Beats:
+        """About once a second: how the workers are doing."""
+        workers = [(child.pid, facts.page) for child, facts in self.children.workers()]
+        now = _monotonic()
+        return Beats({pid: page.last_beat for pid, page in workers}, {pid: page.work(now) for pid, page in workers})
+
+    def flush(self) -> None:
+        """About once a second: what a stopped child did not take."""
+        for child in self.children.all():
+            child.channel.flush()
+
     # -- orders
 
     def perform(self, action: Action) -> Forked | ForkFailed | None:
         """Carry out one order."""
         match action:
             case Fork():
-                return self._start(action)
-            case OrderRetire() | OrderStop() | Send() | ReportStacks():
-                child = self.children.get(action.pid)
+                return self.forker.start_worker(action)
+            case StartMold():
+                return self.forker.start_mold(action)
+            case OrderRetire() | OrderPromote() | OrderStop() | Send() | ReportStacks():
+                child = self.children.by_pid.get(action.pid)
                 if child is not None:
                     self._to_child(child, action)
             case Log(level, text):
                 self._log(level, text)
-            case WorkersChanged(new, old):
-                self.shared.facts.num_workers = new
-                self.shared.hooks.nworkers_changed(new, old)
-            case GenerationServes(number):
-                self._log_as(self._generations[number])
-                self.shared.serves()
+            case MeasureMemory(text, pids):
+                self._measure(text, pids)
+            case WorkersChanged() | GenerationServes() | LameDuck() | ReloadEnded():
+                self._make_known(action)
             case ForgetGeneration(number):
                 self._forget(number)
             case CloseListeners():
-                self.close_listeners()
+                self.generations.close_listeners()
             case Finish(status):
                 self.finished = status
         return None
 
-    def close_listeners(self) -> None:
-        for listener in self.listeners():
-            listener.shutdown()
-            listener.unlink()
+    def _make_known(self, change: WorkersChanged | GenerationServes | LameDuck | ReloadEnded) -> None:
+        match change:
+            case WorkersChanged(new, old):
+                self.shared.facts.num_workers = new
+                self.shared.hooks.nworkers_changed(new, old)
+            case GenerationServes(number):
+                self.generations.prefer(number)
+                self._present(self.newest())
+                self._log_as(self.generations[number])
+                self.shared.serves()
+            case LameDuck(seconds):
+                self._begin_lame_duck(seconds)
+            case ReloadEnded():
+                self.shared.reload_ended(change)
 
-    def _to_child(self, child: Child, order: OrderRetire | OrderStop | Send | ReportStacks) -> None:
+    def _begin_lame_duck(self, seconds: float) -> None:
+        self.forker.lame_duck = True
+        for child in self.children.all():
+            if child.facts is not None:
+                child.channel.send(LameDuckBegins())
+        self.shared.lame_duck(seconds)
+
+    def _to_child(self, child: Child, order: OrderRetire | OrderPromote | OrderStop | Send | ReportStacks) -> None:
         match order:
             case OrderRetire():
                 self._order_retire(child, order)
+            case OrderPromote():
+                child.promoting = True
+                child.channel.send(Promote(child.ours))
             case OrderStop():
-                child.channel.send(Stop(self.beside_master, child.ours))
+                child.channel.send(Stop(self.generations.beside_master, child.ours))
             case Send(pid, kick):
                 send_signal(pid, _SIGNALS[kick])
             case ReportStacks(_, sentence):
@@ -290,112 +303,25 @@ class Performer:
         # Listeners that nobody stays on: of a slot that is given up, of an address that the settings do not have any
         # more. The last worker on them has to empty them, for nobody else will.
         left: tuple[Listener, ...] = ()
-        if order.last_of_slot and not self.beside_master:
+        if order.last_of_slot and not self.generations.beside_master:
             left = child.generation.listeners.let_go(child.slot)
-        if order.last_of_generation and not self.beside_master:
+        if order.last_of_generation and not self.generations.beside_master:
             kept = self.newest().listeners.all()
             left += tuple(listener for listener in child.listeners if listener not in kept)
+        for listener in left:
+            listener.given_up = not listener.inherited
         drain = tuple(index for index, each in enumerate(child.listeners) if each in left)
         child.channel.send(Retire(drain, child.ours))
+
+    def _measure(self, text: str, pids: tuple[int, ...]) -> None:
+        pss = total_pss_bytes(pids)
+        self._log(Level.INFO, text if pss is None else fields(text, pss_mb=round(pss / 1e6, 1)))
 
     def _log(self, level: Level, text: str) -> None:
         if level is Level.ERROR:
             self.last_error = text
         try:
-            self.log.log(_LEVELS[level], "%s", escape(text))
+            self.log.log(LEVELS[level], "%s", escape(text))
         except Exception:  # noqa: BLE001  a filter or handler of the user's; the orders that follow must be carried out
             reports.tell_defect(self.log, "the log failed, and with it this line: " + escape(text))
-
-    # -- processes
-
-    def _start(self, order: Fork) -> Forked | ForkFailed:
-        generation = self._generations[order.generation]
-        page = generation.scoreboard.page(order.page)
-        page.reset(0, _monotonic())
-        try:
-            listeners = generation.listeners.of(order.slot)
-        except OstlerError as error:
-            page.state = WorkerState.FREE
-            return ForkFailed(order.age, str(error))
-        facts = WorkerFacts(
-            order.age, os.getpid(), generation.settings, listeners, page, generation.journal.log
-        )
-        self._thread_warning.look(self.log)
-        self.shared.hooks.pre_fork(facts)
-        try:
-            ours, theirs = Channel.pair()
-        except OSError as error:
-            page.state = WorkerState.FREE
-            return ForkFailed(order.age, reason_of(error))
-        try:
-            pid = fork(lambda: self._be_worker(order, listeners, theirs, ours))
-        except OSError as error:
-            ours.close()
-            page.state = WorkerState.FREE
-            return ForkFailed(order.age, reason_of(error))
-        finally:
-            theirs.close()
-        facts.pid = pid
-        child = Child(pid, ours, facts, generation, listeners, order.slot)
-        self.children[pid] = self.by_fd[ours.fileno()] = child
-        self.shared.facts.workers[pid] = facts
-        self.shared.facts.worker_age = order.age
-        self.poller.register(ours.fileno(), select.POLLIN)
-        return Forked(order.age, pid)
-
-    def _be_worker(
-        self, order: Fork, listeners: tuple[Listener, ...], channel: Channel, masters_end: Channel
-    ) -> NoReturn:
-        """In the child: let go of what is the master's, put the generation's surroundings back, and serve."""
-        generation = self._generations[order.generation]
-        masters_end.close()
-        self.leave_to_master()
-        for listener in self.listeners():
-            if listener not in listeners:
-                listener.close()
-        generation.journal.enter_worker()
-        generation.surroundings.put_back()
-        run_worker(
-            WorkerStart(
-                age=order.age,
-                settings=generation.settings,
-                listeners=listeners,
-                scoreboard=generation.scoreboard,
-                page=order.page,
-                channel=channel,
-                transfer=self.shared.transfer,
-                journal=generation.journal,
-                certificates=generation.certificates,
-                hook_arguments=self.shared.hook_arguments,
-            )
-        )
-
-    def leave_all(self) -> None:
-        """In a child that will not serve: the listeners too."""
-        self.leave_to_master()
-        for listener in self.listeners():
-            listener.close()
-
-    def leave_to_master(self) -> None:
-        """In a child: close the master's ends of all channels, and its own descriptors."""
-        for child in self.children.values():
-            child.channel.close()
-        self.shared.close_in_child()
-
-    def silence(self, child: Child) -> None:
-        """Its end of the channel is closed; its death is on the way, or it closed what is not its own."""
-        if not child.silenced:
-            child.silenced = True
-            self.poller.unregister(child.channel.fileno())
-
-    def bury(self, child: Child) -> None:
-        """It was reaped: give back its page and its descriptors, and call child_exit."""
-        del self.children[child.pid]
-        del self.by_fd[child.channel.fileno()]
-        self.silence(child)
-        reports.tell_unexpected_text(self.log, child)
-        child.channel.close()
-        child.facts.alive = False
-        self.shared.hooks.child_exit(child.facts)
-        self.shared.facts.workers.pop(child.pid, None)
-        child.facts.page.state = WorkerState.FREE
+        self.shared.told(text)

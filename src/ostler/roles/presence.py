@@ -1,6 +1,7 @@
 """What the rest of the machine sees of the master: its pid file, its title in `ps`, and what systemd is told.
 
-While an old master lives beside us (USR2), pid file and title carry ".2", as Gunicorn's; `promoted` takes it away.
+While an old master lives beside us (USR2), pid file and title carry ".2", as Gunicorn's; `promoted` takes it away. An
+old master that leaves does not remove its file: its successor replaces it by its own, so somebody is always named.
 
 Rules for editing: failures after the start are logged and change nothing; only `appear` raises.
 """
@@ -10,12 +11,14 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic_ns as _monotonic_ns
 from typing import Final
 
 from ostler.config.settings import Settings
 from ostler.errors import OstlerError
+from ostler.logline import escape
 from ostler.process import systemd
-from ostler.process.pidfile import PidFile
+from ostler.process.pidfile import PidFile, is_held_by
 from ostler.process.title import set_title
 
 _SUFFIX: Final = ".2"
@@ -28,6 +31,11 @@ def worker_title(settings: Settings) -> str:
     return f"gunicorn: worker [{settings.proc_name}]"
 
 
+def mold_title(settings: Settings) -> str:
+    """What a mold is called."""
+    return f"gunicorn: mold [{settings.proc_name}]"
+
+
 class Presence:
     """One per master."""
 
@@ -37,6 +45,8 @@ class Presence:
         self._second = second
         self._log = log
         self._file: PidFile | None = None
+        self._reloading = False
+        self._heir = 0
 
     def appear(self) -> None:
         """Raises PidFileError (an OstlerError) when another server holds the pid file, or it cannot be written."""
@@ -44,12 +54,33 @@ class Presence:
         self._set_title()
 
     def serves(self) -> None:
-        """The first worker is ready."""
-        systemd.notify("READY=1\nSTATUS=Ostler serves")
+        """A generation's first worker is ready."""
+        if not self._reloading:
+            systemd.notify("READY=1\nSTATUS=Ostler serves")
+
+    def reloads(self) -> None:
+        """A reload begins."""
+        self._reloading = True
+        # The clock of sd_notify(3), by which `systemctl reload` knows which reload this is (Type=notify-reload).
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={_monotonic_ns() // 1000}\nSTATUS=Ostler reloads")
+
+    def reloaded(self, text: str) -> None:
+        """It is over, well or not. text: one line, how."""
+        self._reloading = False
+        systemd.notify(f"READY=1\nSTATUS={escape(text)}")
+
+    def lame_duck(self, seconds: float) -> None:
+        """The server stops in so many seconds."""
+        systemd.notify(f"STATUS=Ostler stops in {seconds:g} s, and serves until then")
+
+    def stops(self) -> None:
+        """The service ends with this process: no other master goes on."""
+        systemd.notify("STOPPING=1\nSTATUS=Ostler stops")
 
     def succeeded_by(self, pid: int) -> None:
         """From now on `pid` is the process that systemd should look after."""
         systemd.notify(f"MAINPID={pid}")
+        self._heir = 0 if pid == _getpid() else pid
 
     def promoted(self) -> None:
         """The old master is gone."""
@@ -79,7 +110,12 @@ class Presence:
 
     def vanish(self) -> None:
         """The master leaves."""
-        if self._file is not None:
+        if self._file is None:
+            return
+        # A Gunicorn does not lock its file, and would not put it in the place of one that is there.
+        if self._heir and is_held_by(self._file.path + _SUFFIX, self._heir):
+            self._file.close_in_child()
+        else:
             self._file.unlink()
 
     def close_in_child(self) -> None:

@@ -22,6 +22,7 @@ from ostler.process.parent import die_with_parent
 from ostler.roles import reports
 from ostler.roles.generation import Generation, Maker
 from ostler.roles.perform import Performer
+from ostler.supervisor.actions import Level
 from ostler.supervisor.events import Event, SettingsAccepted, SettingsRejected
 
 CHECK_S: Final = 30.0
@@ -36,27 +37,29 @@ class Reloader:
         maker: Maker,
         performer: Performer,
         tell: Callable[[Event], None],
+        say: Callable[[Level, str], None],
     ) -> None:
-        """tell: gives a fact to the supervisor."""
+        """tell: gives a fact to the supervisor. say: writes a line to the log, and to whoever waits for the reload."""
         self._load_settings = load_settings
         self._maker = maker
         self._performer = performer
         self._tell = tell
+        self._say = say
         self._number = performer.newest().number  # of the last generation made
         self._trial: Trial | None = None
-        self._again = False  # HUP came during the check
+        self._again = ""  # who asked again during the check
         self.deadline: float | None = None  # of the check
 
-    def begin(self) -> None:
-        """HUP: check the configuration, now or once more after the check that runs."""
+    def begin(self, asked_by: str) -> None:
+        """Check the configuration, now or once more after the check that runs. asked_by: fields of a log line."""
         if self._trial is not None:
-            self._again = True
+            self._again = asked_by
             return
-        self._again = False
+        self._again = ""
         self._performer.reopen_logs()
-        self._performer.log.info("reloading signal=SIGHUP")
+        self._say(Level.INFO, f"reloading {asked_by}")
         try:
-            self._trial = Trial(self._try_settings, self._performer.leave_all)
+            self._trial = Trial(self._try_settings, self._performer.forker.leave_all)
         except OSError as error:
             self._reject(f"cannot fork: {reason_of(error)}")
             return
@@ -97,7 +100,7 @@ class Reloader:
     def _finish(self, problem: str | None) -> None:
         self._close()
         if self._again:
-            self.begin()
+            self.begin(self._again)
         elif problem is not None:
             self._reject(problem)
         else:
@@ -134,15 +137,16 @@ class Reloader:
         self._tell(SettingsAccepted(generation.spec))
 
     def _make(self, loaded: Settings) -> Generation:
-        newest = self._performer.newest()
-        living = newest.listeners.all()
-        generation = self._maker.next(self._number + 1, keep_until_restart(newest.settings, loaded), newest)
+        newest, living = self._performer.newest(), self._performer.generations.listeners()
+        others = [each for each in self._performer.generations.all() if each is not newest]
+        generation = self._maker.next(self._number + 1, keep_until_restart(newest.settings, loaded), newest, others)
         self._number += 1
         log = generation.logs.error
         reports.tell_notices(log, loaded)
         reports.tell_doubts(log, generation.certificates)
         for name in restart_needed(newest.settings, loaded):
-            log.warning(fields("setting changed, which needs a restart; the former value stays", setting=name))
+            text = "setting changed, which needs a restart; the former value stays"
+            self._say(Level.WARNING, fields(text, setting=name))
         added = [listener for listener in generation.listeners.all() if listener not in living]
         if added:
             log.info("Listening at: %s (%d)", reports.addresses(added, generation.settings), os.getpid())
@@ -151,7 +155,7 @@ class Reloader:
     def _reject(self, problem: str) -> None:
         summary, _, details = problem.partition("\n")
         if details:
-            self._performer.log.error("configuration failed\n%s", details)
+            self._say(Level.ERROR, f"configuration failed\n{details}")
         self._tell(SettingsRejected(summary))
 
 

@@ -17,7 +17,7 @@ from ostler.config.sections import ENTRIES
 from ostler.config.setting import Support
 from ostler.config.settings import Settings
 from ostler.logline import escape, fields
-from ostler.observe.hooks import WorkerFacts
+from ostler.observe.scoreboard import Page
 from ostler.process.certificates import Certificates
 from ostler.process.channel import Channel
 from ostler.process.listeners import Listener
@@ -28,20 +28,21 @@ _UNUSED: Final = frozenset(entry.name for entry in ENTRIES if entry.support is S
 
 
 class Reported(Protocol):
-    """A worker process as the master keeps it."""
+    """A worker or a mold as the master keeps it. page: None for a mold."""
 
     @property
     def pid(self) -> int: ...
     @property
     def channel(self) -> Channel: ...
     @property
-    def facts(self) -> WorkerFacts: ...
+    def page(self) -> Page | None: ...
 
 
 def serving(child: Reported) -> list[str]:
     """What the child's page shows as being served, oldest first: `request="GET /" for_s=1.2`."""
     now = _monotonic()
-    shown = [fields("", request=what, for_s=now - since).strip() for since, what in child.facts.page.in_flight()]
+    in_flight = [] if child.page is None else child.page.in_flight()
+    shown = [fields("", request=what, for_s=now - since).strip() for since, what in in_flight]
     more = len(shown) - _SHOWN_REQUESTS
     return [*shown[:_SHOWN_REQUESTS], f"more_requests={more}"] if more > 0 else shown
 

@@ -1,8 +1,8 @@
 """A worker process, top to bottom: from the fork to its exit.
 
-`run_worker` boots (signals, post_fork, application), says Ready over the channel, serves, and leaves with os._exit.
-What the master says comes over the channel, what the system says as signals; both are read by whichever thread leads
-the reactor, so neither waits for the application.
+`run_worker` boots (signals, post_fork, application, warm-up requests), says Ready over the channel, serves, and leaves
+with os._exit. What the master says comes over the channel, what the system says as signals; both are read by whichever
+thread leads the reactor, so neither waits for the application.
 
     TERM        asks the master to be replaced, and serves on until it is ordered to retire
     INT, QUIT   quick stop         USR1   asks for new logs        ABRT   worker_abort hook, exit 1 (main thread)
@@ -11,33 +11,33 @@ the reactor, so neither waits for the application.
 
 import atexit
 import contextlib
-import errno
-import faulthandler
 import logging
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Final, NoReturn, cast
+from typing import Final, NoReturn
 
-from ostler.app.loader import AppBootError, apply_paths, load_configured, parse_app
-from ostler.app.wsgi import Application
+from ostler.app.loader import parse_app
+from ostler.app.readiness import Readiness
 from ostler.drivers.reactor import Reactor
-from ostler.errors import BootError, OstlerError, reason_of
+from ostler.errors import BootError, OstlerError
 from ostler.logline import fields
 from ostler.observe.hooks import WorkerFacts, WorkerHooks
 from ostler.observe.scoreboard import WorkerState
 from ostler.observe.span import SpanMaker
-from ostler.process import certificate_files, privileges
+from ostler.process import privileges
 from ostler.process.channel import (
     BootFailed,
     CertificateFiles,
+    LameDuckBegins,
     LogFiles,
     LogsRequest,
+    NotPromoted,
+    Promote,
     Ready,
     Retire,
     RetireRequest,
@@ -47,20 +47,19 @@ from ostler.process.descriptors import make_room_for
 from ostler.process.parent import die_with_parent, outlive_parent
 from ostler.process.server_names import drop_undecodable_names
 from ostler.process.signals import (
-    CANCEL_SIGNAL,
-    DUMP_SIGNAL,
-    WORKER_IGNORES,
     SignalEdge,
-    ignore,
-    leave_to_forks,
-    restore_default,
-    unblock_all,
 )
-from ostler.process.spew import spew
 from ostler.process.title import set_title
 from ostler.process.watch import Watcher
-from ostler.roles.assembly import SOFTWARE, WorkerStart, assemble
+from ostler.roles.assembly import WorkerStart, assemble
+from ostler.roles.booting import answer_while_booting, boot_signals, leave, load, same_process, tell_boot_failed
+from ostler.roles.mold import Mold
 from ostler.roles.presence import worker_title
+from ostler.roles.promotion import Promotion, make_room_on_stack
+from ostler.roles.recycling import Limits, Recycling, draw_request_limit
+from ostler.roles.renewal import take_certificates
+from ostler.roles.warmup import Warmup
+from ostler.supervisor.events import RetireReason
 from ostler.workers.base import Worker
 
 ORPHAN_S: Final = 0.8
@@ -68,10 +67,8 @@ ORPHAN_S: Final = 0.8
 EXIT_S: Final = 5.0
 """How long atexit functions may take before the process leaves all the same."""
 
-_LOGS_S: Final = 0.5
-"""How long a worker that leaves tries to get rid of log lines that nobody takes."""
-
-_ANSWERED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGABRT)
+_WATCHER_S: Final = 5.0
+"""The thread of `reload` ends after its next look."""
 
 _monotonic = time.monotonic
 _kill = os.kill
@@ -85,17 +82,7 @@ def run_worker(start: WorkerStart) -> NoReturn:
     except BaseException:  # noqa: BLE001  the border of the process: nothing of the master's stack may run on
         start.journal.logs.error.exception("worker failed; this is a defect of Ostler, please report it")
     finally:
-        _leave(start, status)
-
-
-def _leave(start: WorkerStart, status: int) -> NoReturn:
-    """Whatever it dies of: what was printed and logged is the explanation, and must not die with it."""
-    for stream in (sys.stdout, sys.stderr):
-        # closed, replaced by the application, or in use by the very thread that a signal has interrupted
-        with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):
-            stream.flush()
-    start.journal.close(_LOGS_S)
-    os._exit(status)
+        leave(start.journal, status)
 
 
 class _WorkerRole:
@@ -107,12 +94,18 @@ class _WorkerRole:
         self.page = start.scoreboard.page(start.page)
         self.edge: SignalEdge | None = None
         self.reactor: Reactor | None = None
+        self.readiness: Readiness | None = None
+        self.recycling: Recycling | None = None
+        self.watcher: Watcher | None = None
+        self.promotion = Promotion(start.settings)
+        self.ready = False
+        self.lame_duck = False
+        self.check_failed = False
         self.quick = False
         self.orphaned = False
-        self.master_pid = os.getppid()
         facts = WorkerFacts(
             age=start.age,
-            ppid=self.master_pid,
+            ppid=start.parent_pid,
             settings=start.settings,
             listeners=start.listeners,
             page=self.page,
@@ -125,7 +118,7 @@ class _WorkerRole:
     def run(self) -> int:
         began = _monotonic()
         self.page.reset(os.getpid(), began)
-        die_with_parent(self.master_pid)
+        die_with_parent(self.start.parent_pid)
         self._boot_signals()
         try:
             worker = self._boot()
@@ -136,8 +129,13 @@ class _WorkerRole:
         self.page.beat(_monotonic())
         if self.settings.reload:  # before Ready: from then on a changed file must be noticed
             self._watch_files()
-        self.start.channel.send(Ready(round((_monotonic() - began) * 1000)))
+        self._warm_up(began)
         worker.serve()
+        if self.check_failed:
+            self.hooks.worker_exit()
+            return BootError.exit_status
+        if self.promotion.wanted and not self.orphaned:
+            self._become_mold(worker)
         status = self._leave()
         if self.orphaned:
             # Stay to the end: a sibling that hangs in C code needs somebody to kill it.
@@ -147,38 +145,32 @@ class _WorkerRole:
     # -- boot ------------------------------------------------------------------------------------------------
 
     def _boot_signals(self) -> None:
-        """Until it serves, a worker has nothing to finish: QUIT and INT end it, TERM is the master's to answer."""
-        ignore(WORKER_IGNORES)
-        restore_default((signal.SIGCHLD, signal.SIGALRM))
-        signal.signal(signal.SIGUSR1, lambda *_: None)  # new logs come over the channel, whoever else hears USR1
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        for number in (signal.SIGINT, signal.SIGQUIT, CANCEL_SIGNAL):
-            signal.signal(number, lambda *_: os._exit(0))
-        signal.signal(signal.SIGABRT, self._abort)
-        leave_to_forks((*_ANSWERED, *WORKER_IGNORES))
-        faulthandler.register(DUMP_SIGNAL, file=self.start.channel.fileno(), all_threads=True)
-        unblock_all()
+        if self.start.application is None:
+            boot_signals(self.start.channel, self._abort, self._cancelled)
+        else:
+            answer_while_booting(self.start.channel, self._abort, self._cancelled)
 
     def _boot(self) -> Worker:
         start, settings = self.start, self.settings
         set_title(worker_title(settings))
         self.hooks.post_fork()
         privileges.drop(settings.user, settings.group, settings.initgroups)
-        die_with_parent(self.master_pid)  # again: it ends with a change of user (prctl(2))
-        apply_paths(settings)
-        os.environ["SERVER_SOFTWARE"] = SOFTWARE
-        random.seed()  # the master's state was inherited by every worker
-        if settings.spew:
-            spew()
-        application = cast(Application, load_configured(settings))
+        die_with_parent(self.start.parent_pid)  # again: it ends with a change of user (prctl(2))
+        application = start.application
+        if application is None:
+            with same_process(start):
+                application = load(settings)
+        else:
+            random.seed()  # the mold's state was inherited by every worker
         self.facts.application = application
-        if settings.max_requests:
-            self.facts.request_limit = settings.max_requests + random.randint(0, settings.max_requests_jitter)
+        self.facts.request_limit = draw_request_limit(settings)
         self.hooks.post_worker_init()
         make_room_for(settings.worker_connections)
         if start.certificates is not None:
             drop_undecodable_names()
-        worker = assemble(start, application, self._spans())
+        if settings.readiness_path:
+            application = self.readiness = Readiness(application, settings.readiness_path)
+        worker = assemble(start, application, self._spans(), self._tick)
         self.reactor = worker.reactor
         self._serve_signals(self.reactor)
         self.reactor.watch(start.channel.fileno(), self._hear_master)
@@ -190,18 +182,41 @@ class _WorkerRole:
         return SpanMaker(self.page, self.hooks, observers, limit, self._request_limit_reached)
 
     def _boot_failed(self, error: OstlerError) -> int:
-        if isinstance(error, AppBootError) and error.traceback_text:
-            # The summary goes to the master, whose line says what follows from it; the traceback is shown once, here.
-            self.log.error("the application raised while it was imported\n%s", error.traceback_text.rstrip())
-        status = error.exit_status if error.exit_status != 1 else BootError.exit_status
-        self.start.channel.send(BootFailed(status, str(error)))
+        status = tell_boot_failed(self.start.channel, self.log, error)
         self.hooks.worker_exit()
         return status
+
+    def _warm_up(self, began: float) -> None:
+        """Ready, as soon as all of `reload_check` was answered; before that no client comes in."""
+        reactor = self.reactor
+        assert reactor is not None
+        reactor.keep_doors_shut()
+        Warmup(reactor, self.settings.reload_check, lambda: self._say_ready(reactor, began), self._refuse_boot).begin()
+
+    def _say_ready(self, reactor: Reactor, began: float) -> None:
+        now = _monotonic()
+        self.page.forget_work()  # warm-up requests are nobody's
+        self.page.beat(now)
+        self.ready = True
+        self._end_readiness()
+        self.recycling = Recycling(Limits.draw(self.settings), self._ask_to_retire, self.log.log, now)
+        reactor.open_doors()  # before others retire because of us
+        self.start.channel.send(Ready(round((now - began) * 1000)))
+
+    def _refuse_boot(self, summary: str) -> None:
+        """A warm-up request failed. Said at once: the application may hang in what is left of it."""
+        assert self.reactor is not None
+        self.check_failed = True
+        self.start.channel.send(BootFailed(BootError.exit_status, summary))
+        self.reactor.finish()
+
+    def _cancelled(self, *_: object) -> None:
+        if not self.ready:  # else it is too late: the master will hear Ready, and order what is to be done
+            os._exit(0)
 
     # -- what the master and the system say ------------------------------------------------------------------
 
     def _serve_signals(self, reactor: Reactor) -> None:
-        restore_default((CANCEL_SIGNAL,))  # too late: the master will hear Ready, and order what is to be done
         self.edge = SignalEdge((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1))
         signal.signal(signal.SIGABRT, self._abort)
         reactor.watch(self.edge.fileno(), self._hear_signals)
@@ -210,8 +225,8 @@ class _WorkerRole:
         assert self.edge is not None
         for number in self.edge.take():
             match number:
-                case signal.SIGTERM:
-                    self.start.channel.send(RetireRequest("signal"))
+                case signal.SIGTERM if self.ready:  # until then it is the master's to answer
+                    self._ask_to_retire("signal")
                 case signal.SIGINT | signal.SIGQUIT:
                     self._stop_quickly()
                 case signal.SIGUSR1:
@@ -229,31 +244,29 @@ class _WorkerRole:
         for message in messages:
             match message:
                 case Retire(drain, ours):
+                    self.promotion.wanted = False
                     self._own(ours)
                     reactor.retire([self.start.listeners[index] for index in drain])
+                case Promote(ours):
+                    self._own(ours)
+                    self.promotion.wanted = True
+                    reactor.retire()
                 case Stop(keep_listeners=True):
+                    self.promotion.wanted = False
                     reactor.abandon()
                 case Stop(ours=ours):
+                    self.promotion.wanted = False
                     self._own(ours)
                     reactor.stop()
                 case LogFiles(names, fds, others=others):
                     self.logs.take(names, fds, others=others)
                 case CertificateFiles(fds):
-                    self._take_certificates(fds)
+                    take_certificates(self.start.certificates, fds, self.log)
+                case LameDuckBegins():
+                    self.lame_duck = True
+                    self._end_readiness()
                 case _:
                     pass
-
-    def _take_certificates(self, fds: tuple[int, ...]) -> None:
-        """The master has seen them load; they are new clients' from now on."""
-        certificates = self.start.certificates
-        try:
-            if certificates is None or not fds:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # the descriptor was lost on its way
-            certificates.renew(certificate_files.unpack(*fds))
-        except (OSError, ValueError, OstlerError) as error:
-            reason = reason_of(error) if isinstance(error, OSError) else error
-            text = "a worker keeps the former certificates; it has the new ones when it is replaced"
-            self.log.warning("%s", fields(text, pid=os.getpid(), error=reason))
 
     def _own(self, positions: tuple[int, ...]) -> None:
         for index, listener in enumerate(self.start.listeners):
@@ -285,32 +298,61 @@ class _WorkerRole:
             after(0.0, self._leave_now)
 
     def _leave_now(self) -> None:
-        _leave(self.start, self._leave())
+        leave(self.start.journal, self._leave())
 
     def _abort(self, _number: int, _frame: FrameType | None) -> None:
         self.hooks.worker_abort()
-        _leave(self.start, 1)
+        leave(self.start.journal, 1)
+
+    def _end_readiness(self) -> None:
+        """The server is a lame duck, and says so; but not to its own warm-up requests."""
+        if self.readiness is not None and self.lame_duck and self.ready:
+            self.readiness.end()
 
     def _request_limit_reached(self) -> None:
-        self.start.channel.send(RetireRequest("max_requests"))
+        if self.ready:
+            self._ask_to_retire("max_requests")
+
+    def _ask_to_retire(self, reason: RetireReason, detail: str = "") -> None:
+        self.start.channel.send(RetireRequest(reason, detail))
+
+    def _tick(self) -> None:
+        """About once a second, in whichever thread leads."""
+        self.start.journal.flush()
+        if self.recycling is not None:
+            self.recycling.look(_monotonic())
 
     def _watch_files(self) -> None:
         settings = self.settings
         self.log.warning("reload is on; use it in development only")
         package = parse_app(settings.wsgi_app).module if settings.wsgi_app else None
-        Watcher(
+        self.watcher = Watcher(
             self._changed,
             package=package,
             engine=settings.reload_engine,
             extra_files=settings.reload_extra_files,
             notice=self.log.warning,
-        ).start()
+        )
+        self.watcher.start()
 
     def _changed(self, filename: str) -> None:
         self.log.info(fields("file changed, worker asks to be replaced", file=filename))
         self.start.channel.send(RetireRequest("reload"))
 
     # -- the end ---------------------------------------------------------------------------------------------
+
+    def _become_mold(self, worker: Worker) -> None:
+        """It is drained, and does not return from here, unless it cannot be a mold: then it leaves as any other."""
+        began = _monotonic()
+        if self.watcher is not None:
+            self.watcher.stop()
+            self.watcher.join(_WATCHER_S)
+        application = self.start.application
+        reason = self.promotion.obstacle(self.start, worker, self.edge)
+        if application is not None and not reason:
+            make_room_on_stack()
+            Mold(self.start, application, run_worker).run(began)
+        self.start.channel.send(NotPromoted(reason))
 
     def _leave(self) -> int:
         """Everything is served: hooks, atexit functions (exporters flush there), streams; but not for ever."""

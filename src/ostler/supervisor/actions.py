@@ -27,18 +27,29 @@ class Kick(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Start a worker; answered by Forked or ForkFailed with the same age."""
+    """Start a worker; answered by Forked or ForkFailed with the same age. mold: the pid of the mold that is to fork it
+    (the answer comes later then); None: the master forks, and the worker loads the application by itself.
+    """
 
     age: int
     slot: int
     generation: int
     page: int
+    mold: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartMold:
+    """Start the process that loads a generation's application and forks its workers; answered as Fork."""
+
+    age: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRetire:
-    """last_of_generation: no worker of its generation stays, so nobody stays on listeners that only it has.
-    last_of_slot: no worker of its slot stays, so nobody stays on a listener that the slot has for itself (reuse_port).
+    """last_of_generation: no worker of its generation stays or comes, so nobody stays on listeners that only it has.
+    last_of_slot: no worker of its slot stays or comes, so nobody on a listener of the slot's own (reuse_port).
     nobody_stays: no worker stays at all, though the listeners do (WINCH): connections cannot be handed to anybody.
     """
 
@@ -46,6 +57,43 @@ class OrderRetire:
     last_of_generation: bool
     last_of_slot: bool = False
     nobody_stays: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPromote:
+    """As OrderRetire to one that siblings stay beside; then it becomes its generation's mold instead of leaving, and
+    answers with MoldReady or PromotionRefused.
+    """
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class LameDuck:
+    """The server will stop in `seconds`: readiness fails from now on, and everything else is served."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadEnded:
+    """A reload (HUP) is over. generation: the one that serves now. text: one line; of a failed one, why. reload: the
+    generation that was to come; None when there was none yet, for the settings were rejected. A reload that a later one
+    overtakes does not end by itself.
+    """
+
+    succeeded: bool
+    generation: int | None
+    text: str
+    reload: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureMemory:
+    """Log `text` with the memory (PSS) of these processes."""
+
+    text: str
+    pids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +157,13 @@ class Finish:
 
 Action = (
     Fork
+    | StartMold
     | OrderRetire
+    | OrderPromote
     | OrderStop
+    | LameDuck
+    | ReloadEnded
+    | MeasureMemory
     | Send
     | ReportStacks
     | Log

@@ -4,16 +4,33 @@ Rules for editing: each step enters the next state with a deadline, and the last
 repeats, nothing waits for ever. Deciding what replaces the process is reconcile's part.
 """
 
-from collections.abc import Sequence
-
 from ostler.logline import fields
-from ostler.supervisor.actions import Action, Kick, Level, Log, OrderRetire, OrderStop, ReportStacks, Send
+from ostler.supervisor.actions import (
+    Action,
+    Kick,
+    Level,
+    Log,
+    OrderPromote,
+    OrderRetire,
+    OrderStop,
+    ReportStacks,
+    Send,
+)
 from ostler.supervisor.handle import Handle, State
-from ostler.supervisor.policy import ABORT_S, DUMP_S, QUIT_S, SLOW_BOOT_S, UNREAPED_S, GenerationSpec
+from ostler.supervisor.policy import (
+    ABORT_S,
+    DUMP_S,
+    FORK_ANSWER_S,
+    QUIT_S,
+    SLOW_BOOT_S,
+    UNREAPED_S,
+    GenerationSpec,
+)
 
 TIMEOUT = "timeout"
 GRACEFUL_TIMEOUT = "graceful timeout"
 BOOT_TIMEOUT = "boot timeout"
+FORK_TIMEOUT = "fork timeout"
 NOT_NEEDED = "not needed any more"
 
 
@@ -22,12 +39,21 @@ def begin_boot(handle: Handle, spec: GenerationSpec, now: float) -> None:
     handle.slow_at = now + SLOW_BOOT_S
 
 
-def retire(handle: Handle, spec: GenerationSpec, stay: Sequence[Handle], now: float) -> list[Action]:
-    """A READY worker's successor is in place: it finishes and goes. stay: the other live ones."""
+def await_fork(handle: Handle, now: float) -> None:
+    """Its mold was asked to fork it. The boot begins when there is a process."""
+    handle.deadline = now + FORK_ANSWER_S
+
+
+def promote(handle: Handle, spec: GenerationSpec, now: float) -> list[Action]:
+    """As retire; the worker becomes a mold when it has finished."""
     handle.enter(State.RETIRING, now + spec.graceful_timeout_s)
-    last_of_generation = all(other.generation != handle.generation for other in stay)
-    last_of_slot = all(other.slot != handle.slot for other in stay)
-    return [OrderRetire(_pid(handle), last_of_generation, last_of_slot, nobody_stays=not stay)]
+    return [OrderPromote(_pid(handle))]
+
+
+def retire(handle: Handle, spec: GenerationSpec, order: OrderRetire, now: float) -> list[Action]:
+    """A worker that serves finishes and goes, as `order` says."""
+    handle.enter(State.RETIRING, now + spec.graceful_timeout_s)
+    return [order]
 
 
 def stop(handle: Handle, spec: GenerationSpec, now: float) -> list[Action]:
@@ -47,10 +73,20 @@ def quit_(handle: Handle, cause: str, now: float) -> list[Action]:
 
 def cancel_boot(handle: Handle, now: float) -> list[Action]:
     """A BOOTING worker is not needed. It may have become ready a moment ago, and serve: CANCEL does not cut that, and
-    its Ready, when we read it, has it retire like any other.
+    its Ready, when we read it, has it retire like any other. One that its mold has not forked yet hears of it then.
     """
-    handle.enter(State.QUITTING, now + QUIT_S, NOT_NEEDED)
+    patience = now + QUIT_S if handle.pid is not None else handle.deadline
+    handle.enter(State.QUITTING, patience, NOT_NEEDED)
     return [] if handle.pid is None else [Send(handle.pid, Kick.CANCEL)]
+
+
+def born_late(handle: Handle, now: float) -> list[Action]:
+    """Its mold has forked it though it was given up or cancelled: what it has to be told."""
+    assert handle.pid is not None
+    if handle.state is State.KILLED:
+        return _kill(handle, now)
+    handle.deadline = now + QUIT_S
+    return [Send(handle.pid, Kick.CANCEL if handle.cause == NOT_NEEDED else Kick.QUIT)]
 
 
 def dump(handle: Handle, cause: str, now: float) -> list[Action]:
@@ -62,6 +98,8 @@ def dump(handle: Handle, cause: str, now: float) -> list[Action]:
 def expire(handle: Handle, silent_s: float, now: float) -> list[Action]:
     """The deadline of `handle` has passed. silent_s: since its last heartbeat, for the report."""
     match handle.state:
+        case State.BOOTING if handle.pid is None:
+            handle.enter(State.QUITTING, now + QUIT_S, FORK_TIMEOUT)  # should it be born after all, it hears of that
         case State.BOOTING:
             return dump(handle, BOOT_TIMEOUT, now)
         case State.RETIRING:
@@ -72,7 +110,8 @@ def expire(handle: Handle, silent_s: float, now: float) -> list[Action]:
             return _kill(handle, now)
         case State.KILLED:
             handle.deadline = None
-            text = f"worker outlives KILL, going on without it {handle.tag} after_s={UNREAPED_S:.0f}"
+            what = "fork is not answered" if handle.pid is None else f"{handle.role.value} outlives KILL"
+            text = f"{what}, going on without it {handle.tag} after_s={UNREAPED_S:.0f}"
             return [Log(Level.ERROR, text)]
         case State.READY:
             handle.deadline = None
@@ -83,13 +122,13 @@ def slow_boot(handle: Handle, spec: GenerationSpec) -> list[Action]:
     """A boot takes long: say so once."""
     handle.slow_at = None
     limit = f"{spec.boot_timeout_s:g}" if spec.boot_timeout_s > 0 else "off"
-    text = f"worker is still booting {handle.tag} for_s={SLOW_BOOT_S:.0f} boot_timeout_s={limit}"
+    text = f"{handle.role.value} is still booting {handle.tag} for_s={SLOW_BOOT_S:.0f} boot_timeout_s={limit}"
     return [Log(Level.WARNING, text)]
 
 
 def _after_dump(handle: Handle, now: float) -> list[Action]:
     # Only a hung worker is asked to abort: its worker_abort hook may tell more. The others were asked before.
-    if handle.cause == TIMEOUT:
+    if handle.cause == TIMEOUT and not handle.is_mold:
         handle.enter(State.ABORTED, now + ABORT_S)
         return [Send(_pid(handle), Kick.ABORT)]
     return _kill(handle, now)
@@ -104,7 +143,9 @@ def _report(handle: Handle, silent_s: float, now: float) -> str:
     if handle.cause == TIMEOUT:
         return f"worker timeout {handle.tag} silent_s={silent_s:.1f}"
     if handle.cause == BOOT_TIMEOUT:
-        return f"worker boot timeout {handle.tag} boot_s={now - handle.forked_at:.1f}"
+        return f"{handle.role.value} boot timeout {handle.tag} boot_s={now - handle.forked_at:.1f}"
+    if handle.cause == FORK_TIMEOUT:
+        return f"mold does not fork {handle.tag} asked_s={FORK_ANSWER_S:.1f}"
     return fields(f"worker did not finish in time {handle.tag}", cause=handle.cause)
 
 

@@ -5,12 +5,12 @@ make them and a failing run can print them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ostler.supervisor.policy import GenerationSpec
 
-RetireReason = Literal["max_requests", "reload", "signal"]
+RetireReason = Literal["max_requests", "max_worker_age", "max_worker_memory", "reload", "signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class SettingsRejected:
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    age: int  # of the Fork action that this answers
+    """The process exists: told at once when the master forked it, later when a mold did."""
+
+    age: int  # of the Fork or StartMold that this answers
     pid: int
 
 
@@ -48,8 +50,36 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
+class MoldReady:
+    """A mold has loaded the application (boot_ms), or a promoted worker has become one, and forks from now on."""
+
+    pid: int
+    boot_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoldDeclined:
+    """Preloading would share what must not be shared, and `preload_unsafe` is "lazy": the mold exits, and the workers
+    of its generation are to load the application by themselves.
+    """
+
+    pid: int
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRefused:
+    """A worker that was to become a mold cannot; it exits, as one that retires."""
+
+    pid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerBootFailed:
-    """The worker says that it cannot start and will exit. status: 3 or 4, the master's own if nothing ever served."""
+    """The worker (or mold) says that it cannot start and will exit. status: 3 or 4, the master's own if nothing ever
+    served.
+    """
 
     pid: int
     status: int
@@ -58,8 +88,11 @@ class WorkerBootFailed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerAsksToRetire:
+    """detail: what it measured, as fields of a log line ("rss_mb=512 limit_mb=500"), or empty."""
+
     pid: int
     reason: RetireReason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +106,31 @@ class ChildExited:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a process has done since it serves: requests finished, those of them that were answered with 5xx, and the
+    seconds that all of them took. longest_s: for how long the oldest of those that run has been running.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    busy_s: float = 0.0
+    longest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Beats:
-    """Last heartbeat of each worker's page, by pid; told about once a second."""
+    """Last heartbeat of each worker's page, and what it has done, by pid; told about once a second."""
 
     last: Mapping[int, float]
+    work: Mapping[int, Work] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """TERM (graceful), or INT or QUIT (quick)."""
+    """TERM (graceful), or INT or QUIT (quick). lame_duck False: not needed, another master serves on the listeners."""
 
     quick: bool
+    lame_duck: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +156,9 @@ Event = (
     | Forked
     | ForkFailed
     | WorkerReady
+    | MoldReady
+    | MoldDeclined
+    | PromotionRefused
     | WorkerBootFailed
     | WorkerAsksToRetire
     | ChildExited

@@ -1,10 +1,13 @@
 """Which generation new workers are made of, which one is on trial, and how many workers there should be.
 
-A generation is a candidate until its first worker is ready; then it is committed, and every worker of another one is
-stale. A candidate that fails is dropped and leaves nothing behind. The very first one has nothing to fall back to.
+A generation is a candidate until its first worker is ready (and has passed as a canary); then it is committed, and
+every worker of another one is stale. A candidate that fails is dropped and leaves nothing behind. The very first one
+has nothing to fall back to. A committed one can be taken back: then the former one is committed again.
 
 Rules for editing: no processes here, only numbers.
 """
+
+from dataclasses import replace
 
 from ostler.supervisor.policy import GenerationSpec
 
@@ -40,13 +43,23 @@ class Generations:
             self._adopt_workers(spec)
 
     def commit(self) -> None:
-        """The candidate has a ready worker."""
+        """The candidate has a ready worker that is good enough."""
         assert self.candidate is not None
         self.committed, self.candidate = self.candidate, None
         self._adopt_workers(self._specs[self.committed])
 
+    def take_back(self, former: int) -> None:
+        """The committed generation is given up for the one before."""
+        self.committed = former
+        if self.goal:  # workers that were dismissed stay away
+            self._adopt_workers(self._specs[former])
+
     def drop_candidate(self) -> None:
         self.candidate = None
+
+    def preload_no_more(self, number: int) -> None:
+        """Workers of this generation load the application by themselves."""
+        self._specs[number] = replace(self._specs[number], preload=False, refork_after=())
 
     def unused(self, in_use: set[int]) -> list[int]:
         """Forget, and return, the numbers that nothing needs any more."""

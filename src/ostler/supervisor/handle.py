@@ -1,5 +1,5 @@
-"""The master's view of one worker process: its state, its deadline, and the words for its death. (The process itself is
-roles/worker.py.)
+"""The master's view of one process, a worker or a mold: its state, its deadline, and the words for its death. (The
+processes themselves are roles/worker.py and roles/mold.py.)
 
     BOOTING --Ready--> READY --Retire, Stop--> RETIRING --> (exit)
        |                 |                        |
@@ -9,9 +9,11 @@ roles/worker.py.)
                                      v
     QUITTING --2 s--> KILLED <--- ABORTED
 
-QUITTING: told to leave (a quick stop, a boot that is not wanted any more, a boot that failed). A boot that was ready
-before it heard of that goes to RETIRING.
-READY and BOOTING are capacity; every other state is leaving and only has to be reaped.
+QUITTING: told to leave (a quick stop, a boot that is not wanted any more, a boot that failed, a mold that is not
+needed). A boot that was ready before it heard of that goes to RETIRING. A worker whose fork its mold has not answered
+is BOOTING with pid None; it goes to QUITTING when the answer does not come.
+A mold never retires, for it serves nobody. A worker that is promoted is RETIRING, and then a READY mold.
+Workers that are READY or BOOTING are capacity; in every other state they are leaving and only have to be reaped.
 
 Rules for editing: one deadline per state; every state but READY and KILLED has one, so nothing can wait for ever.
 """
@@ -19,6 +21,11 @@ Rules for editing: one deadline per state; every state but READY and KILLED has 
 from enum import Enum
 
 from ostler.supervisor.events import ChildExited, RetireReason
+
+
+class Role(Enum):
+    WORKER = "worker"
+    MOLD = "mold"
 
 
 class State(Enum):
@@ -35,7 +42,12 @@ LIVE = (State.BOOTING, State.READY)
 
 
 class Handle:
-    """One roster entry. `age` identifies it (a pid may come again); `pid` is None until the fork is reported."""
+    """One roster entry. `age` identifies it (a pid may come again); `pid` is None until the fork is reported.
+
+    page: of the scoreboard; None for a mold. mold: the age of the mold that forks it; None when the master does.
+    outdated: a newer mold of its generation has come, so it is to be replaced. renew: a mold whose code is not that on
+    disk any more, so that it is to be replaced. promoted: a worker that is to become a mold, or a mold that was one.
+    """
 
     __slots__ = (
         "age",
@@ -44,19 +56,25 @@ class Handle:
         "deadline",
         "forked_at",
         "generation",
+        "mold",
+        "outdated",
         "page",
         "pid",
+        "promoted",
         "ready_at",
+        "renew",
+        "role",
         "slot",
         "slow_at",
         "state",
     )
 
-    def __init__(self, age: int, slot: int, generation: int, page: int, now: float) -> None:
+    def __init__(self, age: int, slot: int, generation: int, page: int | None, now: float) -> None:
         self.age = age
         self.slot = slot
         self.generation = generation
         self.page = page
+        self.role = Role.WORKER if page is not None else Role.MOLD
         self.pid: int | None = None
         self.state = State.BOOTING
         self.forked_at = now
@@ -65,17 +83,27 @@ class Handle:
         self.slow_at: float | None = None  # when a slow boot is mentioned
         self.asked: RetireReason | None = None  # it asked to be replaced
         self.cause = ""  # why the master ends it, once it does
+        self.mold: int | None = None
+        self.outdated = False
+        self.renew = False
+        self.promoted = False
 
     def __repr__(self) -> str:
-        return f"<{self.state.value} {self.tag} age={self.age}>"
+        return f"<{self.state.value} {self.role.value} {self.tag} age={self.age}>"
 
     @property
     def tag(self) -> str:
-        return f"slot={self.slot} gen={self.generation} pid={self.pid}"
+        of_generation = f"gen={self.generation} pid={self.pid}"
+        return of_generation if self.is_mold else f"slot={self.slot} {of_generation}"
+
+    @property
+    def is_mold(self) -> bool:
+        return self.role is Role.MOLD
 
     @property
     def live(self) -> bool:
-        return self.state in LIVE
+        """Whether it is capacity."""
+        return self.state in LIVE and not self.is_mold
 
     def enter(self, state: State, deadline: float | None, cause: str = "") -> None:
         """Change state. The first cause stands: a worker that hangs while it retires dies of what came first."""
@@ -83,6 +111,10 @@ class Handle:
         self.deadline = deadline
         self.slow_at = None
         self.cause = self.cause or cause
+
+    def become_ready(self, now: float) -> None:
+        self.enter(State.READY, None)
+        self.ready_at = now
 
 
 def how_it_ended(handle: Handle, event: ChildExited) -> str:

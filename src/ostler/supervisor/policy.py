@@ -6,9 +6,6 @@ Rules for editing: constants say why they have their value; no decision is taken
 from dataclasses import dataclass
 from typing import Final
 
-# More live processes than the goal while workers are replaced: one, so that a tight memory limit survives a reload.
-SURGE: Final = 1
-
 # A boot that takes this long is worth a line; boot_timeout ends it.
 SLOW_BOOT_S: Final = 30.0
 
@@ -18,6 +15,8 @@ DUMP_S: Final = 0.4
 ABORT_S: Final = 1.0
 # Between QUIT and KILL, as Gunicorn's quick stop.
 QUIT_S: Final = 2.0
+# A mold answers a fork within milliseconds; one that has not after this hangs in it (a library's at-fork handler).
+FORK_ANSWER_S: Final = 10.0
 # A process that outlives KILL this long sits in the kernel (failures W14).
 UNREAPED_S: Final = 5.0
 
@@ -26,19 +25,43 @@ EARLY_DEATH_S: Final = 2.0
 # Heartbeats are looked at about once a second; a longer gap means that the machine or the master itself slept.
 ASLEEP_S: Final = 2.0
 
+# Two TERMs within this time are one stop that was told twice: pkill and systemd may both send one.
+SAME_STOP_S: Final = 1.0
+
+# Files are saved one after the other, and each worker sees them by itself: a mold is made when nothing more comes.
+CHANGE_SETTLES_S: Final = 0.2
+
+# As many boots in a row that fail after a generation was seen to serve are no accident: the former one comes back.
+ROLLBACK_FAILURES: Final = 3
+
+# A reload does not wait for ever for the system, or for its mold, to fork its first process: a quarter of a minute.
+TRIAL_FORK_FAILURES: Final = 8
+
 # The part of the page pool that the goal may use; the rest is for the surge and for processes that drain.
 GOAL_SHARE_OF_PAGES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationSpec:
-    """What the supervisor needs to know of a generation's settings. A timeout of 0 is off (graceful: at once)."""
+    """What the supervisor needs to know of a generation's settings. A timeout of 0 is off (graceful: at once).
+
+    preload: a mold forks its workers. surge, max_unavailable: processes beyond the goal, and workers missing of it,
+    while others are replaced; not both 0. canary_s: how long its first worker is watched; 0: not at all. refork_after:
+    requests after which a worker becomes the mold, the last one again and again; 0: no more. lame_duck_s: between the
+    stop that is asked and the stop.
+    """
 
     number: int
     workers: int
     timeout_s: float
     graceful_timeout_s: float
     boot_timeout_s: float
+    preload: bool = False
+    surge: int = 1
+    max_unavailable: int = 0
+    canary_s: float = 0.0
+    refork_after: tuple[int, ...] = ()
+    lame_duck_s: float = 0.0
 
 
 class Backoff:

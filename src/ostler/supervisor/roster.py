@@ -1,16 +1,19 @@
-"""Every process the master has to look after, with its slot and its page of the scoreboard.
+"""Every process the master has to look after: workers with their slot and their page of the scoreboard, and molds.
 
 Slots are labels for capacity: a worker's successor is started in the slot that it will take over, so logs and shared
-memory show 0..N-1 whatever happens to the processes. Pages belong to processes: one returns to the pool when its
-process is reaped, never earlier.
+memory show 0..N-1 whatever happens to the processes. Pages belong to workers: one returns to the pool when its process
+is reaped or has become a mold, never earlier. Molds have neither.
 
 Rules for editing: bookkeeping only; what should live and what should go is the supervisor's.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Final
 
-from ostler.supervisor.handle import Handle, State
+from ostler.supervisor.handle import Handle, Role, State
+
+_NO_SLOT: Final = -1  # of a mold; never shown
 
 
 class Roster:
@@ -35,41 +38,75 @@ class Roster:
         return len(self._free_pages)
 
     def add(self, slot: int, generation: int, now: float) -> Handle:
-        """A new BOOTING entry. The caller has seen that `free_pages` is not 0."""
-        handle = Handle(self._next_age, slot, generation, heapq.heappop(self._free_pages), now)
-        self._next_age += 1
-        self._by_age[handle.age] = handle
-        return handle
+        """A new BOOTING worker. The caller has seen that `free_pages` is not 0."""
+        return self._enter(slot, generation, heapq.heappop(self._free_pages), now)
 
-    def started(self, age: int, pid: int) -> Handle:
-        handle = self._by_age[age]
-        handle.pid = pid
-        self._by_pid[pid] = handle
+    def add_mold(self, generation: int, now: float) -> Handle:
+        """A new BOOTING mold."""
+        return self._enter(_NO_SLOT, generation, None, now)
+
+    def started(self, age: int, pid: int) -> Handle | None:
+        """None: it was given up before, or never asked for."""
+        handle = self._by_age.get(age)
+        if handle is not None:
+            handle.pid = pid
+            self._by_pid[pid] = handle
         return handle
 
     def find(self, pid: int) -> Handle | None:
         return self._by_pid.get(pid)
+
+    def get(self, age: int | None) -> Handle | None:
+        return None if age is None else self._by_age.get(age)
+
+    def promote(self, handle: Handle) -> None:
+        """The worker is a mold from now on; its page is free."""
+        self._free(handle)
+        handle.role, handle.page, handle.slot = Role.MOLD, None, _NO_SLOT
 
     def remove(self, age: int) -> Handle:
         """The process is reaped, or was never born."""
         handle = self._by_age.pop(age)
         if handle.pid is not None:
             del self._by_pid[handle.pid]
-        heapq.heappush(self._free_pages, handle.page)
+        self._free(handle)
         return handle
 
-    def in_state(self, *states: State) -> list[Handle]:
+    def workers(self, *states: State) -> list[Handle]:
         """Oldest first."""
-        return [handle for handle in self._by_age.values() if handle.state in states]
+        return [handle for handle in self._by_age.values() if handle.role is Role.WORKER and handle.state in states]
+
+    def molds(self, *states: State) -> list[Handle]:
+        """Oldest first."""
+        return [handle for handle in self._by_age.values() if handle.role is Role.MOLD and handle.state in states]
 
     def live_besides(self, leaving: Handle) -> list[Handle]:
-        """Those that stay when `leaving` goes, oldest first."""
+        """Workers that stay when `leaving` goes, oldest first."""
         return [handle for handle in self._by_age.values() if handle.live and handle is not leaving]
 
-    def free_slot(self) -> int:
-        """The lowest that no live process holds."""
-        held = {handle.slot for handle in self._by_age.values() if handle.live}
+    def free_slot(self, beside: int | None = None) -> int:
+        """The lowest that no live worker holds; those of generation `beside` do not count."""
+        held = {handle.slot for handle in self._by_age.values() if handle.live and handle.generation != beside}
         slot = 0
         while slot in held:
             slot += 1
         return slot
+
+    def is_given_up(self, slot: int, leaving: Collection[Handle], goal: int) -> bool:
+        """Whether nobody is in `slot` when these have left, nor will be when `goal` live: free slots are taken from the
+        lowest on.
+        """
+        stay = [handle for handle in self._by_age.values() if handle.live and handle not in leaving]
+        held = {handle.slot for handle in stay}
+        lower = sum(each not in held for each in range(slot))
+        return slot not in held and lower >= goal - len(stay)
+
+    def _enter(self, slot: int, generation: int, page: int | None, now: float) -> Handle:
+        handle = Handle(self._next_age, slot, generation, page, now)
+        self._next_age += 1
+        self._by_age[handle.age] = handle
+        return handle
+
+    def _free(self, handle: Handle) -> None:
+        if handle.page is not None:
+            heapq.heappush(self._free_pages, handle.page)

@@ -262,3 +262,59 @@ def test_settings_that_need_another_one_say_so(tmp_path):
     values |= {"remote_addr_from": "forwarded", "proxy_protocol": "auto", "protocol": "uwsgi"}
     notices = resolve(values, origins, str(tmp_path)).notices
     assert not any("has no effect without" in notice for notice in notices)
+
+
+# -- How workers are replaced
+
+
+def test_something_must_be_replaceable(site):
+    assert failure(site, reload_surge=0) == (
+        "reload_surge: 0 with a reload_max_unavailable of 0: nothing could be replaced; set one of them to 1 or more "
+        "(from a file)"
+    )
+    assert finished(site, reload_surge=0, reload_max_unavailable=1).reload_surge == 0
+
+
+def test_reforking_needs_a_mold_and_workers_that_can_become_one(site):
+    assert failure(site, refork_after=(500,)) == "refork_after: needs preload_app (from a file)"
+    for threaded in ({"worker_class": "gthread"}, {"threads": 2}):
+        message = failure(site, refork_after=(500,), preload_app=True, **threaded)
+        assert message == "refork_after: needs sync workers, not gthread, which has threads (from a file)"
+    settings = finished(site, refork_after=(500, 2000), preload_app=True)
+    assert settings.refork_after == (500, 2000)
+    assert settings.notices == ()
+
+
+@pytest.mark.parametrize("other", [{"user": os.geteuid() + 1}, {"group": os.getegid() + 1}])
+def test_reforking_is_off_where_workers_are_not_who_the_server_is(site, other):
+    settings = finished(site, refork_after=(500,), preload_app=True, **other)
+    assert settings.refork_after == ()
+    (notice,) = settings.notices
+    assert notice.startswith(f"refork_after: has no effect with {next(iter(other))}: ")
+    assert notice.endswith("start the server as who its workers are (from a file)")
+    same = finished(site, refork_after=(500,), preload_app=True, user=os.geteuid(), group=os.getegid())
+    assert (same.refork_after, same.notices) == ((500,), ())
+
+
+@pytest.mark.parametrize(
+    ("needs", "values"),
+    [
+        ("preload_app", {"preload_unsafe": "refuse"}),
+        ("max_worker_age", {"max_worker_age_jitter": 5.0}),
+        ("max_worker_memory", {"max_worker_memory_jitter": 5}),
+        ("max_worker_memory", {"max_worker_memory_measure": "pss"}),
+        ("lame_duck", {"readiness_path": ("/ready",)}),
+    ],
+)
+def test_what_acts_only_beside_another_setting_is_told(site, needs, values):
+    (name,) = values
+    (notice,) = finished(site, **values).notices
+    assert notice.startswith(f"{name}: ")
+    assert needs in notice
+    others = {"preload_app": True, "max_worker_age": 10.0, "max_worker_memory": 2**29, "lame_duck": 5.0}
+    assert finished(site, **values, **{needs: others[needs]}).notices == ()
+
+
+def test_preloading_goes_with_reloading_on_changes(site):
+    settings = finished(site, preload_app=True, reload=True)
+    assert (settings.preload_app, settings.reload, settings.notices) == (True, True, ())

@@ -343,23 +343,23 @@ def test_the_traceback_has_the_users_frames_only(start):
 @pytest.mark.parametrize(
     ("words", "text", "environ", "origin"),
     [
-        (["--preload"], "", {}, "the command line"),
-        ([], "preload_app = True\n", {}, "gunicorn.conf.py"),
-        ([], "", {"GUNICORN_CMD_ARGS": "--preload"}, "GUNICORN_CMD_ARGS"),
-        ([], "", {"OSTLER_PRELOAD_APP": "yes"}, "OSTLER_PRELOAD_APP"),
+        (["--root-path", "/x"], "", {}, "the command line"),
+        ([], "root_path = '/x'\n", {}, "gunicorn.conf.py"),
+        ([], "", {"GUNICORN_CMD_ARGS": "--root-path /x"}, "GUNICORN_CMD_ARGS"),
+        ([], "", {"OSTLER_ROOT_PATH": "/x"}, "OSTLER_ROOT_PATH"),
     ],
 )
 def test_a_setting_that_is_not_built_is_refused_wherever_it_stands(start, words, text, environ, origin):
     write(start, text)
     message = failure(start, *words, kind=ConfigError, **environ)
-    assert message.startswith("preload_app: ")
+    assert message.startswith("root_path: ")
     assert message.endswith(f"not built yet in this version of Ostler (0.1.0); remove it (from {origin})")
 
 
 def test_the_value_that_leaves_such_a_setting_off_is_accepted(start):
-    write(start, "preload_app = False\n")
+    write(start, "root_path = ''\n")
     settings = load(start)
-    assert settings.others["preload_app"] is False
+    assert settings.others["root_path"] == ""
     assert settings.notices == ()
 
 
@@ -636,3 +636,13 @@ def test_the_section_that_starts_us_may_name_the_configuration_file(start):
     settings = load_settings([], {}, str(start), section)
     assert (settings.workers, settings.config) == (9, "other.py")
     assert settings.proc_name == str(start / "production.ini")
+
+
+def test_a_command_for_a_server_that_runs_needs_no_application(start):
+    write(start, "pidfile = 'server.pid'\n")
+    assert load_settings((), {}, str(start), to_serve=False).pidfile == f"{start}/server.pid"
+    write(start, "wsgi_app = 'shop:app'\n")
+    assert load_settings((), {}, str(start), to_serve=False).wsgi_app == "shop:app"
+    write(start, "")
+    with pytest.raises(ConfigError, match="no application given"):
+        load_settings((), {}, str(start))

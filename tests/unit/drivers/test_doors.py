@@ -93,6 +93,22 @@ def test_nobody_comes_in_at_the_limit(start, listeners):
     worker.run(third.responses)
 
 
+def test_nobody_is_closed_for_a_newcomer_whom_a_sibling_has_a_place_for(start):
+    worker = start(app, limit=2)
+    idle = [worker.visit(), worker.visit()]
+    worker.scoreboard.page(1).state = WorkerState.IDLE
+    for visitor in idle:
+        visitor.ask(GET)
+    newcomer = worker.visit()
+    newcomer.send(GET)
+    worker.turns(5)
+    assert len(worker.clients) == 2
+    assert newcomer.responses() == []
+    worker.scoreboard.page(1).state = WorkerState.BUSY
+    worker.run(newcomer.responses)
+    idle[0].wait_for_end()
+
+
 def test_a_full_table_of_descriptors_is_a_pause(start):
     listener = FullTable.listener()
     worker = start(app, listeners=(listener,))

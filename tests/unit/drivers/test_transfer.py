@@ -1,6 +1,7 @@
 """drivers/transfer.py: connections through a real queue."""
 
 import array
+import errno
 import os
 import socket
 
@@ -83,7 +84,7 @@ def test_what_is_in_the_queue_is_closed_with_it(pair):
     assert pair[1].recv(1) == b""
 
 
-@pytest.mark.parametrize("message", [b"\x03", b"\x03whatever comes later", b"\x00"])
+@pytest.mark.parametrize("message", [b"\x04", b"\x04whatever comes later", b"\x00", b"\x02\x00\x02[]"])
 def test_a_message_of_another_version_is_dropped_with_its_connection(queue, pair, message):
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [pair[0].fileno()]))]
     queue._sending.sendmsg([message], rights)
@@ -92,8 +93,29 @@ def test_a_message_of_another_version_is_dropped_with_its_connection(queue, pair
     assert pair[1].recv(1) == b""
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_without_a_free_descriptor_the_connection_waits(queue, pair, monkeypatch, number):
+    def full(fd):
+        raise OSError(number, "Too many open files")
+
+    assert queue.send(pair[0], TCP, "http", b"")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_dup", full)
+        with pytest.raises(OSError, match="Too many"):
+            queue.receive()
+    queue.receive().socket.close()
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_sibling_knows_whether_it_was_served(queue, pair, served):
+    assert queue.send(pair[0], TCP, "http", b"", served)
+    taken = queue.receive()
+    assert taken.served is served
+    taken.socket.close()
+
+
 def test_a_message_without_a_connection_is_dropped(queue):
-    queue._sending.send(b"\x02\x00\x02[]")
+    queue._sending.send(b"\x03\x00\x02[]")
     assert queue.receive() is None
 
 
@@ -108,6 +130,6 @@ def test_the_queue_is_readable_while_somebody_waits(queue, pair):
     assert queue.fileno() >= 0
     queue.send(pair[0], TCP, "http", b"")
     poller = module.socket.socket(fileno=os.dup(queue.fileno()))
-    assert poller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"\x02"
+    assert poller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"\x03"
     poller.close()
     queue.receive().socket.close()

@@ -7,7 +7,7 @@ import pytest
 from ostler.http.connection import NEED_DATA, FileSlice, Peer, Wait
 from ostler.http.encode import DateField
 from ostler.http.errors import HttpError
-from ostler.http.h1 import JOIN_BYTES, UNREAD_BYTES, H1Connection
+from ostler.http.h1 import JOIN_BYTES, LAST_EXCHANGES, UNREAD_BYTES, H1Connection
 from ostler.http.h1_exchange import DISCARD_BYTES, H1Exchange
 from ostler.http.limits import Limits
 from tests.unit.http.exchanges import GET, SERVER, Exchanging, sent
@@ -381,7 +381,7 @@ def test_a_client_that_asks_for_close(connection: H1Connection, exchange_of: Exc
 
 
 def test_drain_before_the_head_is_queued(connection: H1Connection, exchange_of: Exchanging) -> None:
-    exchange = exchange_of(GET + GET)
+    exchange = exchange_of(GET + b"\r\n")
     connection.drain()
     answer(exchange)
     assert sent(connection) == answered(more=b"Connection: close\r\n")
@@ -389,13 +389,42 @@ def test_drain_before_the_head_is_queued(connection: H1Connection, exchange_of: 
     assert connection.next_exchange() is None
 
 
-def test_drain_after_the_head_is_queued(connection: H1Connection, exchange_of: Exchanging) -> None:
-    exchange = exchange_of(GET + GET)
+def test_drain_answers_what_is_pipelined(connection: H1Connection, exchange_of: Exchanging) -> None:
+    exchange = exchange_of(GET + GET[:3])
+    connection.drain()
+    answer(exchange)
+    assert sent(connection) == answered()
+    answer(exchange_of(GET[3:]))
+    assert sent(connection) == answered(more=b"Connection: close\r\n")
+    assert connection.closed
+
+
+def test_drain_ends_also_for_a_client_that_always_has_another_request(
+    connection: H1Connection, exchange_of: Exchanging
+) -> None:
+    connection.drain()
+    exchange = exchange_of(GET * (LAST_EXCHANGES + 1))
+    for _ in range(LAST_EXCHANGES - 1):
+        answer(exchange)
+        assert sent(connection) == answered()
+        following = connection.next_exchange()
+        assert following is not None
+        exchange = following
+    answer(exchange)
+    assert sent(connection) == answered(more=b"Connection: close\r\n")
+    assert connection.closed
+
+
+def test_drain_after_the_head_is_queued_answers_one_more(connection: H1Connection, exchange_of: Exchanging) -> None:
+    exchange = exchange_of()
     exchange.start(200, "OK", [], 2)
     connection.drain()
     exchange.write(b"ok")
     exchange.end()
     assert sent(connection) == answered()
+    assert not connection.closed
+    answer(exchange_of())
+    assert sent(connection) == answered(more=b"Connection: close\r\n")
     assert connection.closed
 
 
@@ -404,14 +433,18 @@ def test_drain_between_exchanges_answers_one_more(connection: H1Connection, exch
     sent(connection)
     connection.drain()
     assert not connection.closed
-    answer(exchange_of(GET + GET))
+    answer(exchange_of())
     assert sent(connection) == answered(more=b"Connection: close\r\n")
     assert connection.closed
 
 
-def test_drain_does_not_wait_for_a_discarded_body(connection: H1Connection, exchange_of: Exchanging) -> None:
+def test_drain_leaves_a_body_that_is_discarded_alone(connection: H1Connection, exchange_of: Exchanging) -> None:
     answer(exchange_of(post(10)))
+    sent(connection)
     connection.drain()
+    connection.receive(b"x" * 10)
+    answer(exchange_of())
+    assert sent(connection) == answered(more=b"Connection: close\r\n")
     assert connection.closed
 
 

@@ -5,6 +5,7 @@ import mmap
 import pytest
 
 from ostler.observe.scoreboard import Page, Scoreboard, WorkerState
+from ostler.supervisor.events import Work
 
 
 def test_a_new_page_is_free_and_empty():
@@ -16,9 +17,12 @@ def test_a_new_page_is_free_and_empty():
 def test_reset_begins_as_booting_with_nothing_of_the_former_process():
     page = Scoreboard(1, 2).page(0)
     page.count_request()
+    page.begin_request(0, 3.0, "GET /former")
+    page.end_request(0, 2.0, failed=True)
     page.begin_request(1, 3.0, "GET /former")
     page.reset(4242, 10.5)
     assert page.state is WorkerState.BOOTING
+    assert page.work(0.0) == Work()
     assert (page.pid, page.requests, page.last_beat, page.in_flight()) == (4242, 0, 10.5, [])
 
 
@@ -36,8 +40,22 @@ def test_requests_in_flight_are_listed_longest_first():
     page.begin_request(0, 20.0, "GET /late")
     page.begin_request(2, 10.0, "POST /early")
     assert page.in_flight() == [(10.0, "POST /early"), (20.0, "GET /late")]
-    page.end_request(2)
+    page.end_request(2, 0.5, failed=False)
     assert page.in_flight() == [(20.0, "GET /late")]
+
+
+def test_work_is_added_up_over_the_rows():
+    board = Scoreboard(2, 3)
+    page = board.page(0)
+    for row, took_s, failed in [(0, 0.5, False), (2, 0.25, True), (2, 1.0, True), (1, 0.0, False)]:
+        page.begin_request(row, 1.0, "GET /" + "x" * 300)
+        page.end_request(row, took_s, failed)
+        page.count_request()
+    assert page.work(0.0) == Work(requests=4, errors=2, busy_s=1.75)
+    assert board.page(1).work(0.0) == Work()
+    page.forget_work()
+    assert page.work(0.0) == Work()
+    assert page.count_request() == 1
 
 
 def test_a_shorter_request_leaves_nothing_of_a_longer_one_before_it():

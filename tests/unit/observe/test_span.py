@@ -68,6 +68,16 @@ def test_a_request_is_in_flight_until_its_end():
     assert maker.page.requests == 1
 
 
+def test_what_took_how_long_and_what_failed_is_added_up():
+    maker = spans()
+    for status in ("200 OK", "500 Oh", "599 x", "404 No", ""):
+        span = maker.begin(0, HEAD)
+        span.end({}, status, [], True, False, 0)
+    work = maker.page.work(0.0)
+    assert (work.requests, work.errors) == (5, 2)
+    assert 0 < work.busy_s < 5
+
+
 def test_an_observer_hears_of_everything():
     heard = Heard()
     end(spans([heard]).begin(0, HEAD))

@@ -11,7 +11,9 @@ from typing import NoReturn
 import pytest
 
 from ostler.errors import ConfigError
-from ostler.process.fork import Death, Trial, fork, reap, send_signal
+from ostler.process import fork as fork_module
+from ostler.process.fork import Death, Trial, fork, fork_orphan, reap, send_signal
+from ostler.process.parent import ORPHANS_ARE_ADOPTED, adopt_orphans, wait_for_parent
 from ostler.process.signals import block_all, restore_mask
 
 
@@ -123,3 +125,93 @@ def test_trial_of_what_hangs_is_killed(trials: list[Trial]) -> None:
     assert wait_for(trial.pid).signal == "SIGKILL"
     assert trial.ended()
     assert not trial.passed
+
+
+# -- orphans: what a mold does, in a child of the test's, for to adopt is for life
+
+
+@pytest.mark.skipif(not ORPHANS_ARE_ADOPTED, reason="this system has no subreaper")
+def test_an_orphan_becomes_the_child_of_who_adopts_it() -> None:
+    def be_orphan(master: int, between: int) -> NoReturn:
+        os._exit(20 if wait_for_parent(master, between, 5) and os.getppid() == master else 1)
+
+    reader, writer = os.pipe()
+
+    def born(pid: int) -> None:
+        os.write(writer, b"%d " % pid)
+
+    def be_mold(master: int) -> NoReturn:
+        for _ in range(3):
+            fork_orphan(lambda between: be_orphan(master, between), born)
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:  # nothing is left for the mold to reap
+            os._exit(10)
+        os._exit(1)
+
+    def be_master() -> NoReturn:
+        adopt_orphans()
+        own = os.getpid()
+        fork(lambda: be_mold(own))
+        ended = dict(os.wait() for _ in range(4))
+        told = {int(pid) for pid in os.read(reader, 100).split()}
+        statuses = sorted(os.waitstatus_to_exitcode(status) for status in ended.values())
+        os._exit(0 if statuses == [10, 20, 20, 20] and len(told) == 3 and told < ended.keys() else 1)
+
+    assert wait_for(fork(be_master)).status == 0
+    os.close(reader)
+    os.close(writer)
+
+
+def test_an_orphan_whose_master_is_gone_does_not_wait() -> None:
+    began = time.monotonic()
+    assert not wait_for_parent(os.getpid(), between=0, timeout_s=10)
+    assert not wait_for_parent(os.getpid(), between=os.getppid(), timeout_s=0)
+    assert time.monotonic() - began < 5
+
+
+def test_an_orphan_that_the_system_has_no_process_for_is_refused(monkeypatch) -> None:
+    mother, real = os.getpid(), os.fork
+
+    def refuse_in_child() -> int:
+        if os.getpid() != mother:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real()
+
+    def refuse() -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    for fake, number in ((refuse_in_child, 11), (refuse, 12)):
+        monkeypatch.setattr(fork_module, "_fork", fake)
+        with pytest.raises(OSError, match=r"temporarily|memory") as raised:
+            fork_orphan(lambda _: os._exit(0), lambda _: None)
+        assert raised.value.errno == number
+    assert list(reap()) == []
+
+
+def test_a_process_between_that_hangs_is_ended(monkeypatch) -> None:
+    mother, real = os.getpid(), os.fork
+
+    def hang_in_child() -> int:
+        while os.getpid() != mother:
+            signal.pause()
+        return real()
+
+    monkeypatch.setattr(fork_module, "_fork", hang_in_child)
+    monkeypatch.setattr(fork_module, "_BETWEEN_S", 0.05)
+    with pytest.raises(TimeoutError, match="did not end"):
+        fork_orphan(lambda _: os._exit(0), lambda _: None)
+    assert list(reap()) == []
+
+
+def test_that_the_process_between_was_killed_is_told(monkeypatch) -> None:
+    mother, real = os.getpid(), os.fork
+
+    def die_in_child() -> int:
+        if os.getpid() != mother:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real()
+
+    monkeypatch.setattr(fork_module, "_fork", die_in_child)
+    with pytest.raises(OSError, match="SIGKILL"):
+        fork_orphan(lambda _: os._exit(0), lambda _: None)

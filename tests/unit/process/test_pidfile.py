@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostler.process.pidfile import _SERVER, PidFile, PidFileError
+from ostler.process.pidfile import _SERVER, PidFile, PidFileError, is_held_by
 
 HOLD = """
 import os, sys
@@ -307,3 +307,12 @@ def test_what_cannot_be_written_is_said_with_a_cure(tmp_path):
             PidFile(str(tmp_path / name)).create(1)
         assert str(tmp_path / name) in str(caught.value)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
+def test_only_the_locked_file_of_that_process_is_held_by_it(path, server):
+    assert not is_held_by(path, 7)
+    holder = server()
+    assert is_held_by(path, holder.pid)
+    assert not is_held_by(path, holder.pid + 1)
+    holder.end(signal.SIGKILL)
+    assert not is_held_by(path, holder.pid), "a stale file"

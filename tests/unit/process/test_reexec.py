@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -13,19 +12,19 @@ import pytest
 from ostler.errors import ConfigError
 from ostler.process.reexec import (
     HandOver,
+    ReadyLine,
     ReexecError,
     StartContext,
     exec_again,
     handed_over,
     start_context,
-    tell_ready,
 )
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 # What an entry point calls: the first time it execs its command again beside itself, the second time it reports.
 SERVER = """
 import json, os, socket, sys
-from ostler.process.reexec import exec_again, handed_over, start_context, tell_ready
+from ostler.process.reexec import ReadyLine, exec_again, handed_over, start_context
 
 def main():
     environ = dict(os.environ)
@@ -40,7 +39,7 @@ def main():
                 "inheritable": [os.get_inheritable(fd) for fd in (*found.fds, found.ready_fd)],
                 "marker": os.environ.get("MARKER"), "fds": len(os.listdir("/proc/self/fd")),
             }, file)
-        tell_ready(found.ready_fd)
+        ReadyLine(found.ready_fd).serves()
         return 0
     context = start_context(environ)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -188,20 +187,72 @@ def test_an_old_master_that_died_at_once_is_believed_when_its_sockets_listen(lis
     assert handed_over({"GUNICORN_PID": str(dead_pid)}, 1) is None
 
 
+def test_an_old_master_that_nobody_has_reaped_yet_is_gone_too(listener):
+    zombie = subprocess.Popen(["/bin/true"])
+    try:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        environ = {"GUNICORN_PID": str(zombie.pid), "GUNICORN_FD": str(listener.fileno())}
+        assert handed_over(environ, 1) == HandOver(zombie.pid, (listener.fileno(),), None)
+    finally:
+        zombie.wait()
+
+
+def test_an_old_master_that_does_not_hear_the_ready_line_any_more_is_gone(listener):
+    reader, writer = os.pipe()
+    environ = {"GUNICORN_PID": str(os.getpid()), "GUNICORN_FD": str(listener.fileno()), "OSTLER_READY_FD": str(writer)}
+    try:
+        assert handed_over(dict(environ), 1) is None
+        os.close(reader)
+        assert handed_over(dict(environ), 1) == HandOver(os.getpid(), (listener.fileno(),), writer)
+    finally:
+        os.close(writer)
+
+
 @pytest.mark.parametrize(("listed", "words"), [("9999", "of which 9999 is not"), ("3,x", "expected numbers such as")])
 def test_descriptors_that_cannot_be_used_are_an_error(listed, words):
     with pytest.raises(ReexecError, match=words):
         handed_over({"GUNICORN_PID": "77", "GUNICORN_FD": listed}, 77)
 
 
-def test_readiness_is_told_once_and_to_a_dead_master_without_harm():
+def test_all_that_a_new_master_says_is_heard_and_then_the_end():
     reader, writer = os.pipe()
-    tell_ready(writer)
+    line = ReadyLine(writer)
+    line.serves()
     assert os.read(reader, 10) == b"+"
-    assert select.select([reader], [], [], 5)[0]
+    line.complete()
+    assert os.read(reader, 10) == b"="
+    assert os.read(reader, 10) == b""
+    line.failed("too late")
+    os.close(reader)
+
+
+def test_a_new_master_says_why_it_ends_and_a_dead_old_one_is_no_error():
+    reader, writer = os.pipe()
+    environ = {"GUNICORN_PID": "77", "OSTLER_READY_FD": str(writer)}
+    assert_silent(ReadyLine.of(environ, 78))
+    ReadyLine.of(environ, 77).failed("no such application")
+    assert os.read(reader, 100) == b"-no such application"
     assert os.read(reader, 10) == b""
     os.close(reader)
     reader, writer = os.pipe()
     os.close(reader)
-    tell_ready(writer)
-    tell_ready(None)
+    line = ReadyLine(writer)
+    line.serves()
+    line.complete()
+    assert_silent(ReadyLine(None))
+
+
+def test_a_descriptor_that_is_another_file_by_now_is_left_alone(tmp_path):
+    reader, writer = os.pipe()
+    line = ReadyLine(writer)
+    with (tmp_path / "file").open("wb") as file:
+        os.dup2(file.fileno(), writer)
+        line.failed("not for this file")
+        os.close(writer)
+    assert (tmp_path / "file").read_bytes() == b""
+    os.close(reader)
+
+
+def assert_silent(line):
+    line.serves()
+    line.failed("nobody hears this")

@@ -140,6 +140,39 @@ def test_reload_that_fails_changes_nothing(opened: Opened, tmp_path: Path) -> No
     assert (slots.of(0), slots.of(1)) == before
 
 
+def fixed() -> TcpAddress:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return TcpAddress("127.0.0.1", sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("options", [REUSE, BindOptions()])
+def test_address_that_only_an_older_generation_has_is_kept(opened: Opened, options: BindOptions) -> None:
+    address = fixed()
+    oldest = opened([address], [], options)
+    first = oldest.of(0)
+    newest = oldest.rebind([ANY], 64, options, 9)
+    opened.sets.append(newest)
+    now = newest.rebind([address], 64, options, 9, [oldest])
+    assert now.of(0) == first
+    assert now.of(1) == oldest.of(1)
+
+
+def test_socket_that_its_last_worker_empties_is_not_used_again(opened: Opened) -> None:
+    address = fixed()
+    oldest = opened([address], [], BindOptions())
+    (gone,) = oldest.all()
+    newest = oldest.rebind([ANY], 64, BindOptions(), 9)
+    opened.sets.append(newest)
+    gone.given_up = True
+    gone.socket.shutdown(socket.SHUT_RDWR)  # what the worker does
+    now = newest.rebind([address], 64, BindOptions(), 9, [oldest])
+    opened.sets.append(now)
+    assert now.all() != (gone,)
+    with socket.create_connection(("127.0.0.1", address.port), 2):
+        assert waiting(now.all()[0])
+
+
 def handed(listeners: tuple[Listener, ...]) -> list[Listener]:
     fds = [listener.socket.dup().detach() for listener in listeners]
     for fd in fds:

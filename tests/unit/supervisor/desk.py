@@ -1,7 +1,9 @@
 """A supervisor with somebody who forks for it: pids are 100 + age, and every fork succeeds unless told otherwise."""
 
-from ostler.supervisor.actions import Action, Fork, Log
-from ostler.supervisor.events import Event, Forked, SettingsAccepted, WorkerReady
+from typing import Any
+
+from ostler.supervisor.actions import Action, Fork, Log, ReloadEnded, StartMold
+from ostler.supervisor.events import Event, Forked, MoldReady, SettingsAccepted, WorkerReady
 from ostler.supervisor.policy import GenerationSpec
 from ostler.supervisor.supervisor import Supervisor
 
@@ -16,20 +18,30 @@ class Desk:
         """Tell a fact (at a time); returns the orders. Forks are answered, and what that orders is included."""
         self.now = self.now if at is None else at
         orders = self.supervisor.handle(event, self.now)
-        for fork in [order for order in orders if isinstance(order, Fork)]:
+        for fork in [order for order in orders if isinstance(order, Fork | StartMold)]:
             orders += self.tell(Forked(fork.age, 100 + fork.age))
         return orders
 
-    def accept(self, number: int, workers: int | None = None, **timeouts: float) -> list[Action]:
-        chosen = {"timeout_s": 30.0, "graceful_timeout_s": 30.0, "boot_timeout_s": 300.0} | timeouts
+    def accept(self, number: int, workers: int | None = None, **more: Any) -> list[Action]:
+        chosen = {"timeout_s": 30.0, "graceful_timeout_s": 30.0, "boot_timeout_s": 300.0} | more
         return self.tell(SettingsAccepted(GenerationSpec(number, workers or self.workers, **chosen)))
 
-    def start(self, **timeouts: float) -> list[int]:
-        """The first generation, all ready; returns the pids, which are 101, 102, ..."""
-        pids = forked(self.accept(1, None, **timeouts))
+    def start(self, **more: Any) -> list[int]:
+        """The first generation, all ready; returns the workers' pids: 101, 102, ..., or 102, 103, ... behind a mold."""
+        orders = self.accept(1, None, **more)
+        if "preload" in more:
+            orders = self.tell(MoldReady(101, 300))
+        pids = forked(orders)
         for pid in pids:
             self.tell(WorkerReady(pid, 5))
         return pids
+
+
+def preloaded(workers: int = 2, **more: Any) -> Desk:
+    """A mold, 101, and workers 102, 103, ..."""
+    desk = Desk(workers)
+    desk.start(preload=True, **more)
+    return desk
 
 
 def forked(orders: list[Action]) -> list[int]:
@@ -41,4 +53,9 @@ def logged(orders: list[Action]) -> str:
 
 
 def without_logs(orders: list[Action]) -> list[Action]:
-    return [order for order in orders if not isinstance(order, Log)]
+    """What is done to processes."""
+    return [order for order in orders if not isinstance(order, Log | ReloadEnded)]
+
+
+def ended(orders: list[Action]) -> list[ReloadEnded]:
+    return [order for order in orders if isinstance(order, ReloadEnded)]

@@ -3,7 +3,7 @@
 import re
 
 from ostler.config.parse import BadValue, read_list, read_path, read_path_if_any, read_switch, read_texts
-from ostler.config.sections.shapes import LATER, OFF_SWITCH, later, switch
+from ostler.config.sections.shapes import LATER, switch
 from ostler.config.setting import FlagKind, ReloadEffect, Section, Setting, Support, Takes
 
 
@@ -108,15 +108,6 @@ SETTINGS = (
             "A file for the master's process id. The server does not start when the file names a live process, and "
             "replaces it when that is dead. A relative path starts at `chdir`."
         ),
-    ),
-    later(
-        "preload_app",
-        Section.MECHANICS,
-        _PRELOAD,
-        read=OFF_SWITCH,
-        flags=("--preload",),
-        kind=FlagKind.ON,
-        takes=Takes.SWITCH,
     ),
     Setting(
         name="sendfile",
