@@ -3,7 +3,7 @@
 Hello world: wrk with one thread, 32 keep-alive connections and a browser's headers. CPU time is that of the server's
 processes, so it does not depend on what wrk itself costs. Mixed: six keep-alive clients, one request in twenty takes
 500 ms; what counts is how long the fast ones take. The contenders alternate; medians of the rounds are shown.
-Slow clients: see slow_clients.py.
+Slow clients: see slow_clients.py. Memory, when asked for: see memory.py.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 
+import memory
 import slow_clients
 from servers import Contender, Running, running
 from wrk import Throughput, Wrk, find_wrk
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--mixed-requests", type=int, default=1800, help="in one round; 0 leaves the mixed case out")
     parser.add_argument("--only", choices=["ostler", "gunicorn"], help="leave the others out")
     slow_clients.add_options(parser)
+    memory.add_options(parser, requests=0)
     arguments = parser.parse_args()
     print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores", flush=True)
 
@@ -152,6 +154,8 @@ def main() -> None:
             sys.stdout.flush()
         if arguments.slow_clients:
             slow_clients.measure(arguments, chosen([one for one in slow_clients.CONTENDERS if one.installed]), wrk)
+    if arguments.memory_requests:
+        memory.measure_all(arguments)
 
 
 if __name__ == "__main__":

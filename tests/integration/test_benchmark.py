@@ -42,3 +42,14 @@ def test_the_benchmark_of_slow_clients_runs_and_loses_no_request() -> None:
     assert len(figures) == 1, output
     columns = figures[0].split()
     assert (columns[5], columns[16]) == ("0", "0"), f"lost, cut: {output}"
+
+
+def test_the_benchmark_of_memory_runs_and_serves_without_errors() -> None:
+    options = ["--memory-workers", "1", "--memory-requests", "20", "--memory-only", "ostler preload"]
+    output = output_of("memory.py", *options)
+    figures = re.findall(r"^ostler preload((?: +[\d.]+){10})$", output, re.MULTILINE)
+    assert len(figures) == 1, output
+    columns = figures[0].split()
+    assert columns[-1] == "0", f"failed: {output}"
+    for each in (0, 1, 2, 3, 4, 5, 6, 7):
+        assert 5 < float(columns[each]) < 200, output
