@@ -103,7 +103,7 @@ def bad_code(how: str) -> Play:
     """Deploy code that cannot serve, `count` times: what was there before serves on. Then good code."""
 
     def play(contestant: Contestant, condition: Condition, count: int) -> Outcome:
-        wish = Wish(check=how == "check", boot_timeout_s=2 if how == "hang" else 30)
+        wish = Wish(check=how == "check", boot_timeout_s=3 if how == "hang" else 30)
         with staged(contestant, condition, wish) as stage:
             outcome, served = Outcome(), str(stage.version)
             with crowd_of(stage) as crowd:

@@ -156,11 +156,11 @@ def test_a_reload_is_shown_waited_for_and_ends_with_zero(
 def test_a_reload_that_fails_keeps_the_former_generation_and_ends_with_the_reason(
     operate: Callable[..., Operator], preload: tuple[str, ...]
 ) -> None:
-    operator = operate(*preload, "--reload-check", "/check", config="boot_timeout = 1\n")
+    operator = operate(*preload, "--reload-check", "/check", config="boot_timeout = 3\n")
     master = str(operator.server.master)
     reasons = {"broken": r"RuntimeError: broken on purpose in app\.py:\d+", "ill": "check /check answered 500"}
     if preload:
-        reasons = {"hangs": "boot timeout: not ready after 1 s"}
+        reasons = {"hangs": "boot timeout: not ready after 3 s"}
     for text, reason in reasons.items():
         operator.write(text)
         status, _, err = operator.run("reload", master)
@@ -202,11 +202,24 @@ def test_two_reloads_at_once_both_hear_of_the_end(operate: Callable[..., Operato
     assert [ended(command)[0] for command in both] == [1, 1]
 
 
+def test_a_master_that_is_stopped_is_told_from_one_that_works(operate: Callable[..., Operator]) -> None:
+    operator = operate()
+    master = operator.server.master
+    kill(master, signal.SIGSTOP)
+    try:
+        status, _, err = operator.run("reload", str(master), "--timeout", "0.3")
+    finally:
+        kill(master, signal.SIGCONT)
+    assert status == 1
+    assert err.endswith(f"the master {master} has not answered, and does it when it runs again\n")
+    operator.server.wait_log("reload complete: generation 2 serves")
+
+
 def test_waiting_ends_with_the_timeout_and_with_the_master(operate: Callable[..., Operator]) -> None:
     operator = operate()
     master = operator.server.master
     operator.shut_gate()
-    status, _, err = operator.run("reload", str(master), "--timeout", "0.3")
+    status, _, err = operator.run("reload", str(master), "--timeout", "2")
     assert status == 1
     assert err == f"Error: reload: not done within --timeout; the master {master} goes on with it\n"
     stopped = operator.waiting_command("reload", str(master), until="worker booting")

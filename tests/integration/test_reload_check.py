@@ -36,7 +36,7 @@ AGENT = [("User-Agent", "test")]
 def test_a_worker_that_fails_its_check_never_serves(serve: Callable[..., Server], kind: str) -> None:
     options = ["--reload-check", "/health", "--reload-check", "http://example.org/other", "--access-logfile", "-"]
     # As many requests as checks: these must not count.
-    options += ["--max-requests", "2", "--boot-timeout", "1", "--pythonpath", "."]
+    options += ["--max-requests", "2", "--boot-timeout", "3", "--pythonpath", "."]
     server = serve("warm:application", kind=kind, workers=1, options=options, files={"warm.py": WARM, "mode": "200"})
     assert len(server.wait_log(r'"GET /(health|other) HTTP/1\.1" 200 2 "-" "ostler-check"')) == 2
     assert server.notes("closed") == ["closed"] * 2
@@ -44,7 +44,7 @@ def test_a_worker_that_fails_its_check_never_serves(serve: Callable[..., Server]
     for mode, reason in [
         ("404", "check /health answered 404"),
         ("raise", "check /health answered 500"),
-        ("hang", r"boot timeout: not ready after 1 s"),
+        ("hang", r"boot timeout: not ready after 3 s"),
     ]:
         (server.home / "mode").write_text(mode)
         since = server.log_end()

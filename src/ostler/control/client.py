@@ -19,6 +19,8 @@ from ostler.process.peer import peer_of
 
 _BLOCK: Final = 65536
 _CONNECT_S: Final = 5.0
+_ANSWER_S: Final = 5.0
+"""A master that runs says something at once; a silence is told."""
 _NOT_A_MASTER: Final = "it is no master of Ostler, runs in another container, or cannot be asked; HUP may work"
 
 _geteuid = os.geteuid
@@ -44,6 +46,7 @@ class _Talk:
         self._command = command
         self._show = show
         self._until = until
+        self._heard = False
         self._last_lines = (f"{self._name} complete", f"{self._name} failed")  # the result says them again
 
     def result(self) -> str:
@@ -77,9 +80,9 @@ class _Talk:
             except ProtocolError as error:
                 raise ControlError(f"{self._name}: process {self._pid} does not answer as a master: {error}") from None
             except TimeoutError:
-                raise ControlError(
-                    f"{self._name}: not done within --timeout; the master {self._pid} goes on with it"
-                ) from None
+                goes_on = "goes on with it" if self._heard else "has not answered, and does it when it runs again"
+                text = f"not done within --timeout; the master {self._pid} {goes_on}"
+                raise ControlError(f"{self._name}: {text}") from None
             except OSError as error:
                 raise self._dead(reason_of(error)) from None
         if moved is not None:
@@ -91,11 +94,23 @@ class _Talk:
         return ControlError(f"{self._name}: {text}")
 
     def _received(self, sock: _socket.socket) -> bytes:
+        if not self._heard:
+            self._wait_for_first_word(sock)
         left = self._until - _monotonic()
         if left <= 0:
             raise TimeoutError
         sock.settimeout(None if left == float("inf") else left)
-        return sock.recv(_BLOCK)
+        data = sock.recv(_BLOCK)
+        self._heard = True
+        return data
+
+    def _wait_for_first_word(self, sock: _socket.socket) -> None:
+        sock.settimeout(max(0.001, min(_ANSWER_S, self._until - _monotonic())))
+        try:
+            sock.recv(1, _socket.MSG_PEEK)
+        except TimeoutError:
+            if self._until - _monotonic() > 0:
+                self._show(f"the master {self._pid} does not answer yet: it may be stopped (SIGCONT), or very busy")
 
     def _connection(self) -> _socket.socket:
         for name in names_of(self._pid):

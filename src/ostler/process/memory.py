@@ -4,8 +4,8 @@ RSS counts every resident page in full, also those that it shares with others. P
 of processes that have it mapped, so that the PSS of a master, a mold and their workers may be added up.
 
 Rules for editing: RSS is read each second by every worker, so it stays one small file; PSS makes the kernel walk all
-pages of the process (milliseconds for hundreds of megabytes), and the master waits for that: it reads PSS only when a
-refork begins or ends. What cannot be known is None, never an error and never 0.
+pages of the process (milliseconds for hundreds of megabytes), so the master has a child read that of others. What
+cannot be known is None, never an error and never 0.
 """
 
 import resource

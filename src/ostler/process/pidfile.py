@@ -88,6 +88,21 @@ def is_held_by(path: str, pid: int) -> bool:
         _close(fd)
 
 
+def remove_left(path: str, pid: int) -> None:
+    """Remove the pid file that the server `pid` has let go of, so that nobody holds its lock. Never raises."""
+    try:
+        fd = _open(path, os.O_RDONLY | _FLAGS)
+    except OSError:
+        return
+    try:
+        if _lock(fd) and _has_name(fd, path) and _pid_in(fd) == pid:
+            _unlink(path)
+    except OSError:
+        pass
+    finally:
+        _close(fd)
+
+
 class _Locked(Exception):
     """Another process holds the lock of the file that has the name; the argument is the pid in it, None: none."""
 

@@ -9,16 +9,21 @@ Rules for editing: off Linux there are no others, as far as anybody knows.
 
 import contextlib
 import os
+import signal
 import threading
+import time
 from typing import Final
 
 from ostler.process.signals import block_all, restore_mask
 
 _TASKS: Final = "/proc/self/task"
+_FORK_S: Final = 2.0
+_LOOK_S: Final = 0.001
 
 _fork = os.fork
 _waitpid = os.waitpid
 _leave = os._exit
+_kill = os.kill
 
 
 def native_threads() -> tuple[str, ...]:
@@ -76,4 +81,15 @@ def _try_fork() -> None:
     finally:
         restore_mask(mask)
     with contextlib.suppress(ChildProcessError):
-        _waitpid(pid, 0)
+        _end(pid)
+
+
+def _end(pid: int) -> None:
+    """Reap the child, which hangs only if some library's handlers of forks do."""
+    until = time.monotonic() + _FORK_S
+    while _waitpid(pid, os.WNOHANG)[0] == 0:
+        if time.monotonic() >= until:
+            _kill(pid, signal.SIGKILL)
+            _waitpid(pid, 0)
+            return
+        time.sleep(_LOOK_S)

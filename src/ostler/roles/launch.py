@@ -113,7 +113,8 @@ class _Launcher:
         facts = MasterFacts(os.getpid(), settings, settings.workers, (), journal.log)
         if self.hand_over is not None:
             facts.old_master_pid = self.hand_over.parent_pid
-        presence = Presence(settings, self.hand_over is not None, lambda: logs.error)
+        predecessor = 0 if self.hand_over is None else self.hand_over.parent_pid
+        presence = Presence(settings, predecessor, lambda: logs.error)
         presence.appear()
         try:
             hooks = MasterHooks(facts, launch.hook_arguments, logs.error)

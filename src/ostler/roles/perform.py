@@ -12,7 +12,7 @@ worker may have fewer rights than the master: its word counts for itself alone.
 import logging
 import signal
 from time import monotonic as _monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 from ostler.logline import escape, fields
 from ostler.process.channel import (
@@ -32,10 +32,10 @@ from ostler.process.channel import (
     RetireRequest,
     Stop,
 )
-from ostler.process.fork import Death, send_signal
+from ostler.process.fork import Death, fork, send_signal
 from ostler.process.listeners import Listener
 from ostler.process.memory import total_pss_bytes
-from ostler.process.parent import ORPHANS_ARE_ADOPTED
+from ostler.process.parent import ORPHANS_ARE_ADOPTED, die_with_parent
 from ostler.process.signals import CANCEL_SIGNAL, DUMP_SIGNAL
 from ostler.roles import reports
 from ostler.roles.children import Child, Children
@@ -314,8 +314,18 @@ class Performer:
         child.channel.send(Retire(drain, child.ours))
 
     def _measure(self, text: str, pids: tuple[int, ...]) -> None:
+        """In a child, for it may take long."""
+        try:
+            fork(lambda: self._tell_memory(text, pids))
+        except OSError:
+            self._log(Level.INFO, text)
+
+    def _tell_memory(self, text: str, pids: tuple[int, ...]) -> NoReturn:
+        die_with_parent(self.shared.facts.pid)
+        self.forker.leave_all()
         pss = total_pss_bytes(pids)
-        self._log(Level.INFO, text if pss is None else fields(text, pss_mb=round(pss / 1e6, 1)))
+        self.log.info("%s", escape(text if pss is None else fields(text, pss_mb=round(pss / 1e6, 1))))
+        raise SystemExit(0)
 
     def _log(self, level: Level, text: str) -> None:
         if level is Level.ERROR:

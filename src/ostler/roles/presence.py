@@ -18,7 +18,7 @@ from ostler.config.settings import Settings
 from ostler.errors import OstlerError
 from ostler.logline import escape
 from ostler.process import systemd
-from ostler.process.pidfile import PidFile, is_held_by
+from ostler.process.pidfile import PidFile, is_held_by, remove_left
 from ostler.process.title import set_title
 
 _SUFFIX: Final = ".2"
@@ -39,10 +39,13 @@ def mold_title(settings: Settings) -> str:
 class Presence:
     """One per master."""
 
-    def __init__(self, settings: Settings, second: bool, log: Callable[[], logging.Logger]) -> None:
-        """second: an old master lives. log: the current error log."""
+    def __init__(self, settings: Settings, predecessor: int, log: Callable[[], logging.Logger]) -> None:
+        """predecessor: the pid of an old master that lives; 0: there is none. log: the current error log."""
         self._settings = settings
-        self._second = second
+        self._second = bool(predecessor)
+        self._predecessor = predecessor
+        self._left = ""
+        """The old master's pid file, if that may leave it to us."""
         self._log = log
         self._file: PidFile | None = None
         self._reloading = False
@@ -50,7 +53,10 @@ class Presence:
 
     def appear(self) -> None:
         """Raises PidFileError (an OstlerError) when another server holds the pid file, or it cannot be written."""
-        self._file = self._created(self._settings.pidfile)
+        path = self._settings.pidfile
+        if path is not None and self._second and is_held_by(path, self._predecessor):
+            self._left = path  # a Gunicorn does not lock its file, and removes it in any case
+        self._file = self._created(path)
         self._set_title()
 
     def serves(self) -> None:
@@ -112,11 +118,17 @@ class Presence:
         """The master leaves."""
         if self._file is None:
             return
-        # A Gunicorn does not lock its file, and would not put it in the place of one that is there.
-        if self._heir and is_held_by(self._file.path + _SUFFIX, self._heir):
-            self._file.close_in_child()
-        else:
+        if not self._heir:
             self._file.unlink()
+            if self._second and self._left:
+                remove_left(self._left, self._predecessor)
+            return
+        # First let go, then look, and the heir does the same: if both leave at once, one of them sees it.
+        path = self._file.path
+        self._file.close_in_child()
+        # A Gunicorn does not lock its file, and would not put it in the place of one that is there.
+        if not is_held_by(path + _SUFFIX, self._heir):
+            remove_left(path, _getpid())
 
     def close_in_child(self) -> None:
         """A worker must not hold the pid file's lock."""

@@ -60,7 +60,8 @@ class Refork:
     def note_refused(self, handle: Handle, reason: str) -> None:
         """The chosen one cannot become a mold, is dead, or takes too long."""
         if handle.age == self._chosen:
-            self._fleet.log(Level.WARNING, fields(f"refork refused {_tag(handle)}", reason=reason))
+            if not self._fleet.stop_asked:  # else it leaves as all do
+                self._fleet.log(Level.WARNING, fields(f"refork refused {_tag(handle)}", reason=reason))
             handle.promoted = False
             self._end()
 

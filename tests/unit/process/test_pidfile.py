@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostler.process.pidfile import _SERVER, PidFile, PidFileError, is_held_by
+from ostler.process.pidfile import _SERVER, PidFile, PidFileError, is_held_by, remove_left
 
 HOLD = """
 import os, sys
@@ -316,3 +316,17 @@ def test_only_the_locked_file_of_that_process_is_held_by_it(path, server):
     assert not is_held_by(path, holder.pid + 1)
     holder.end(signal.SIGKILL)
     assert not is_held_by(path, holder.pid), "a stale file"
+
+
+def test_what_a_server_has_let_go_of_is_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "pid"
+    held = PidFile(str(path))
+    held.create(os.getpid())
+    remove_left(str(path), os.getpid())
+    assert path.exists(), "it is locked"
+    held.close_in_child()
+    remove_left(str(path), os.getpid() + 1)
+    assert path.exists(), "it names another"
+    remove_left(str(path), os.getpid())
+    assert not path.exists()
+    remove_left(str(path), os.getpid())

@@ -292,6 +292,12 @@ def test_promoted_worker_that_dies_or_takes_too_long_is_a_refusal() -> None:
     assert 'refork refused gen=1 pid=102 reason="graceful timeout"' in logged(orders)
 
 
+def test_promoted_worker_that_leaves_because_all_do_is_no_refusal() -> None:
+    desk = promoted()
+    desk.tell(StopAsked(quick=False))
+    assert "refused" not in logged(desk.tell(ChildExited(102, 0, None)))
+
+
 @pytest.mark.parametrize("number", [1, 0])
 def test_last_threshold_repeats_and_0_is_the_end(number: int) -> None:
     desk = preloaded(workers=1, refork_after=(10, number))
