@@ -265,9 +265,10 @@ class LineWriter:
                 continue
             self._direct = not self._slow
             if not self._backlog:
-                if self._in_debt:
-                    self._settle()
-                return True
+                if not self._in_debt or self._settle():
+                    return True
+                # There may be no further line that it could be told with.
+                self._current = Waiting(b"", lost=self.losses.take_gap())
             self._direct = False  # a line came in between
         return False
 
@@ -299,16 +300,17 @@ class LineWriter:
         self._plain = False
         self.losses.count(reason, lines)
 
-    def _settle(self) -> None:
-        """The descriptor takes lines: tell of those that are missing."""
+    def _settle(self) -> bool:
+        """The descriptor takes lines: tell of those that are missing. False: it takes no more just now."""
         gap = self.losses.take_gap()
         if gap:
             data = self.losses.bytes_of(gap)
             try:
                 written = self._put_line(data)
-            except OSError:
+            except OSError as error:
                 self.losses.gap += gap
-                return
+                return not isinstance(error, BlockingIOError)
             self._torn = 0 < written < len(data)
         self.losses.recovered()
         self._in_debt = not self.losses.told
+        return True

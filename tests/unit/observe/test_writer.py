@@ -513,6 +513,33 @@ def test_a_line_cut_by_a_full_disk_is_ended_before_the_next(file_log, tmp_path, 
     assert file_log.dropped == 1
 
 
+def test_loss_that_cannot_be_told_at_once_needs_no_further_line(log, stdout, monkeypatch):
+    """Another process has filled the pipe again just then."""
+    log.after_fork(threaded=True)
+    stdout.fill()
+    log.write("waits")
+    put_line, full = log._put_line, [True]
+
+    def put_line_when_there_is_room(data):
+        if full:
+            full.pop()
+            raise BlockingIOError
+        return put_line(data)
+
+    monkeypatch.setattr(log, "_put_line", put_line_when_there_is_room)
+    log._lose("in the test")
+    text = ""
+
+    def told():
+        nonlocal text
+        text += stdout.read()
+        return "lines=1" in text
+
+    eventually(told)
+    assert not full
+    assert text.lstrip("f").startswith("waits\n")
+
+
 # The end
 
 
