@@ -13,7 +13,7 @@ from fuzz.mutation import Mutator, tokens
 
 def fuzz(name: str, options: list[str]) -> None:
     """Run libFuzzer; does not return."""
-    import atheris  # noqa: PLC0415  replays and sifting do without
+    import atheris  # replays and sifting do without
 
     with atheris.instrument_imports(include=["ostler.http"]):
         target = targets.load(name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
 
-NAMES: Final = ("requests", "responses", "proxy_headers", "uwsgi_packets", "client_addresses")
+NAMES: Final = ("requests", "responses", "proxy_headers", "uwsgi_packets", "client_addresses", "websocket_frames")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The only place that turns an error into a line on stderr and the command's exit 
 No traceback of ours: the user's own is shown whole, above the line that sums it up.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,10 @@ from typing import TextIO
 
 from ostler.app.loader import AppBootError, apply_paths, load_configured
 from ostler.compat import finder
+from ostler.compat.arbiter import Arbiter
+from ostler.compat.command_source import CommandSource
 from ostler.compat.hook_views import GunicornViews
+from ostler.compat.worker_class import import_class
 from ostler.config.arguments import Answered
 from ostler.config.nearmiss import closest
 from ostler.config.parse import quoted
@@ -33,7 +37,9 @@ from ostler.errors import OstlerError, UsageError
 from ostler.logline import escape
 from ostler.process.certificates import Certificates
 from ostler.process.reexec import ReadyLine, start_context
+from ostler.roles.assembly import choose_kind
 from ostler.roles.launch import Launch, run_master
+from ostler.workers.kinds import kind_of
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 _SETTINGS = "settings"
@@ -84,21 +90,27 @@ def _run(argv: list[str]) -> int:
     if settings.print_config or settings.check_config:
         _write(sys.stderr, "".join(f"{notice}\n" for notice in settings.notices))
         return _check_application(settings)
-    return run_master(Launch(read_again, settings, GunicornViews(environ, context), context, environ))
+    views = GunicornViews(environ, context, Arbiter.of_command(context))
+    return run_master(Launch(read_again, settings, views, context, environ, CommandSource))
 
 
 def _check_application(settings: Settings) -> int:
-    """Load certificates and application here, in this process, and say what is wrong with them; 0 or 1."""
+    """Load certificates and application here, as a worker would, and say what is wrong with them; 0 or 1."""
     for entry in settings.raw_env:
         name, _, value = entry.partition("=")
         os.environ[name] = value
     try:
         if settings.hooks.ssl_context is None:  # a hook may do anything, and is for the master
             Certificates.load(settings)
-        load_configured(settings)
+        if settings.kind:
+            kind_of(settings.kind).prepare()
+        else:
+            import_class(settings)
+        application = load_configured(settings)
+        if settings.kind:
+            choose_kind(settings, application, logging.getLogger(__name__))  # which says what it is, to nobody
     except AppBootError as error:
-        application = settings.paste or settings.wsgi_app
-        _write(sys.stderr, f"{error.traceback_text}Error: cannot load {application}: {error}\n")
+        _write(sys.stderr, f"{error.traceback_text}Error: cannot load {settings.paste or settings.wsgi_app}: {error}\n")
         return 1
     except OstlerError as error:
         _write(sys.stderr, f"Error: {error}\n")

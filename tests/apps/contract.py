@@ -1,7 +1,9 @@
 """A hand-written WSGI application: each path does one thing that a server must get right.
 
-`application` is the callable. What outlives a request (calls of close(), bodies that arrived) is appended, a line at a
-time, to files in the directory CONTRACT_DIR, because the tests watch from another process.
+contract_asgi.py and contract_tornado.py do the same for their interfaces; tests/contract asks all of them.
+`application` is the callable. `recording` is the same, but says of every other path what has arrived. What outlives a
+request (calls of close(), bodies that arrived) is appended, a line at a time, to files in the directory CONTRACT_DIR,
+because the tests watch from another process.
 """
 
 import hashlib
@@ -11,6 +13,7 @@ import re
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +79,7 @@ def digest(environ: Environ, start_response: StartResponse) -> list[bytes]:
 
 
 def sleep(environ: Environ, start_response: StartResponse, ms: int) -> list[bytes]:
-    note("sleeping", str(os.getpid()))
+    note("sleeping" if ms < 30_000 else "hanging", str(os.getpid()))
     time.sleep(ms / 1000)
     return text(start_response, f"slept {ms}")
 
@@ -91,8 +94,35 @@ def cpu(environ: Environ, start_response: StartResponse, ms: int) -> list[bytes]
 
 def hold_gil(environ: Environ, start_response: StartResponse) -> list[bytes]:
     """Hang in C code that never lets another thread run: no Python signal handler and no watchdog thread helps."""
+    note("hanging", str(os.getpid()))
     re.match(r"(a+)+$", "a" * 60 + "b")
     return text(start_response, "never")
+
+
+def spin(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """Never give anything else of this process's loop a turn; but run Python code."""
+    note("hanging", str(os.getpid()))
+    while True:
+        sum(range(1000))
+
+
+def lines(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer each line of the body when it has come, before the next one has."""
+    start_response("200 OK", [TEXT])
+    return (line.upper() for line in iter(environ["wsgi.input"].readline, b""))
+
+
+def call_of(method: str, path: bytes, query: str, body: bytes) -> str:
+    """What a request was to the application, in a field of its response (which HEAD has, too)."""
+    call = {"method": method, "path": path.decode("latin-1"), "query": query, "body": f"{len(body)} {zlib.crc32(body)}"}
+    return json.dumps(call)
+
+
+def record(environ: Environ, start_response: StartResponse) -> list[bytes]:
+    body = environ["wsgi.input"].read()
+    path = environ["PATH_INFO"].encode("latin-1")
+    call = call_of(environ["REQUEST_METHOD"], path, environ["QUERY_STRING"], body)
+    return text(start_response, b"recorded\n", ("X-Call", call))
 
 
 def one_block(environ: Environ, start_response: StartResponse, size: int) -> list[bytes]:
@@ -220,6 +250,8 @@ ROUTES: dict[str, Callable[..., Iterable[bytes]]] = {
     "sleep": sleep,
     "cpu": cpu,
     "hold-gil": hold_gil,
+    "spin": spin,
+    "lines": lines,
     "bytes": one_block,
     "blocks": blocks,
     "chunked": chunked,
@@ -248,3 +280,8 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
         start_response("404 Not Found", [TEXT, ("Content-Length", "0")])
         return []
     return route(environ, start_response, *(int(number) for number in numbers))
+
+
+def recording(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    name = environ["PATH_INFO"].strip("/").partition("/")[0]
+    return application(environ, start_response) if name in ROUTES and name else record(environ, start_response)

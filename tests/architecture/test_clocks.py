@@ -24,6 +24,7 @@ ALLOWED = {
     "ostler.observe.rotation": "midnight, and the age of a file",
     "ostler.observe.sinks": "the age of a file",
     "ostler.drivers.clients": "the Date field",
+    "ostler.compat.package.http.message": "the Date field",
 }
 
 

@@ -71,6 +71,13 @@ def _settings(file: str, **tests: str) -> dict[str, str]:
 ELSEWHERE: Final[dict[str, str]] = {
     **_acts("config", "wsgi_app", "bind", "backlog", "workers", "worker_class", "threads", "worker_connections"),
     **_acts("max_requests", "max_requests_jitter", "timeout", "graceful_timeout", "boot_timeout", "keepalive"),
+    **_acts("asgi_lifespan"),
+    **_settings(
+        "test_asgi",
+        asgi_loop="test_the_loop_is_the_one_that_was_asked_for",
+        asgi_disconnect_grace_period="test_who_leaves_is_told_and_cancelled",
+        root_path="test_the_scope_says_who_asks_for_what",
+    ),
     **_acts("chdir", "pythonpath", "secure_scheme_headers", "forwarded_allow_ips", "forwarder_headers", "header_map"),
     **_acts("request_buffering", "limit_request_line", "limit_request_fields", "limit_request_field_size"),
     **_acts("accesslog", "access_log_format", "errorlog", "loglevel", "capture_output", "reload"),
@@ -143,6 +150,36 @@ ELSEWHERE: Final[dict[str, str]] = {
         write_min_rate="test_who_takes_a_response_too_slowly_is_disconnected_and_who_hurries_is_not",
         lingering_timeout="test_a_refused_client_is_read_for_a_while_and_then_closed",
     ),
+    **_settings(
+        "test_websocket",
+        websocket_max_message_size="test_a_message_above_the_limit_is_1009",
+        ws_ping_interval="test_a_client_that_answers_its_pings_stays",
+        ws_ping_timeout="test_a_silent_client_is_pinged_and_then_given_up",
+        ws_per_message_deflate="test_compression_can_be_turned_off",
+    ),
+    **_shown(
+        "test_green",
+        "test_the_application_is_imported_patched_and_told_that_it_is_not_alone",
+        *("worker:gevent", "worker:eventlet"),
+    ),
+    **_shown(
+        "test_worker_classes", "test_a_subclass_of_a_gevent_worker_patches_and_serves", "environ:gunicorn.sock"
+    ),
+    **_shown(
+        "test_worker_classes",
+        "test_a_subclass_of_the_sync_worker_is_served_by_ours_and_named_by_an_entry_point",
+        "worker:egg",
+    ),
+    **_shown(
+        "test_worker_classes", "test_a_worker_class_of_another_package_serves_reloads_and_drains", "worker:class"
+    ),
+    **dict.fromkeys(
+        ("worker:gevent_wsgi", "worker:gevent_pywsgi"),
+        "tests/unit/config/sections/test_workers.py::test_every_name_that_gunicorn_has_for_a_kind_is_that_kind",
+    ),
+    "worker:asgi": f"{INTEGRATION}/test_asgi.py::test_requests_run_beside_each_other_and_pipelined_ones_in_order",
+    "worker:tornado": f"{INTEGRATION}/test_tornado.py::test_handlers_answer_one_after_the_other_on_one_connection",
+    "environ:gunicorn.socket": f"{INTEGRATION}/test_websocket_wsgi.py::test_a_view_that_ends_closes_the_connection",
     "environ:wsgi.early_hints": f"{INTEGRATION}/test_http.py::test_early_hints_come_before_the_response",
     "environ:wsgi.file_wrapper": f"{INTEGRATION}/test_http.py::test_file_wrapper_sends_the_whole_file",
     "signal:TERM:master": f"{INTEGRATION}/test_stop.py::test_int_hurries_a_graceful_stop",

@@ -89,10 +89,6 @@ class WorkerClass:
     verdict: Verdict
 
     @property
-    def refused(self) -> bool:
-        return self.verdict.support is Support.REFUSED
-
-    @property
     def key(self) -> str:
         return f"worker:{self.alias}"
 

@@ -8,7 +8,7 @@ docs/reference/compatibility.md is made of them too (docs/compatibility.py). Her
 from typing import Final
 
 from ostler.config.setting import Support
-from tests.compat.rows import Fact, Hook, Row, Variable, WorkerClass, differs, refused, unused
+from tests.compat.rows import WORKS, Fact, Hook, Row, Variable, WorkerClass, differs, refused, unused
 from tests.compat.surface_running import ATOMS, COMMANDS, EXIT_CODES, METRICS, SIGNALS
 from tests.compat.surface_settings import OWN_SETTINGS, SETTINGS
 
@@ -81,7 +81,11 @@ HOOKS: Final = (
     Hook("dirty_worker_exit", "arbiter, worker", "dirty worker", refused=True),
 )
 
-_KIND = refused("this kind of worker is not built yet")
+_PYWSGI = differs("the same as `gevent`; a subclass with a handler of its own is served by gevent's own server")
+_OWN_LOOP = differs(
+    "a subclass of a kind is served by that kind, with the methods that it replaces; with a loop of its own, settings "
+    "of our loop have no effect, and a line of the log names them"
+)
 WORKER_CLASSES: Final = (
     WorkerClass(
         "sync",
@@ -93,16 +97,30 @@ WORKER_CLASSES: Final = (
         "gunicorn.workers.gthread.ThreadWorker",
         differs("a slow client holds no thread, and `sys.exit(3)` in a request is a 500, not the end of the server"),
     ),
-    WorkerClass("gevent", "gunicorn.workers.ggevent.GeventWorker", _KIND),
-    WorkerClass("gevent_wsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker", _KIND),
-    WorkerClass("gevent_pywsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker", _KIND),
-    WorkerClass("tornado", "gunicorn.workers.gtornado.TornadoWorker", _KIND),
-    WorkerClass("asgi", "gunicorn.workers.gasgi.ASGIWorker", _KIND),
     WorkerClass(
-        "eventlet", "gunicorn.workers.geventlet.EventletWorker", refused("Gunicorn has removed it too, in version 26")
+        "gevent",
+        "gunicorn.workers.ggevent.GeventWorker",
+        differs("a greenlet for each request, not for each connection: a slow client holds none"),
     ),
-    WorkerClass("egg", "egg:uvicorn-worker#uvicorn", refused("worker classes of others are not built yet")),
-    WorkerClass("class", "uvicorn.workers.UvicornWorker", refused("worker classes of others are not built yet")),
+    WorkerClass("gevent_wsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker", _PYWSGI),
+    WorkerClass("gevent_pywsgi", "gunicorn.workers.ggevent.GeventPyWSGIWorker", _PYWSGI),
+    WorkerClass(
+        "tornado",
+        "gunicorn.workers.gtornado.TornadoWorker",
+        differs("requests of a tornado application go through our connections; a WSGI application runs in threads"),
+    ),
+    WorkerClass(
+        "asgi",
+        "gunicorn.workers.gasgi.ASGIWorker",
+        differs("it need not be named: an ASGI application is recognised; `send` raises when the client has left"),
+    ),
+    WorkerClass(
+        "eventlet",
+        "gunicorn.workers.geventlet.EventletWorker",
+        differs("Gunicorn has removed it in version 26; here it is a kind as gevent is"),
+    ),
+    WorkerClass("egg", "egg:DISTRIBUTION#NAME", WORKS),
+    WorkerClass("class", "uvicorn.workers.UvicornWorker", _OWN_LOOP),
 )
 """The last two stand for whatever entry point of gunicorn.workers, and whatever class, somebody may name."""
 
@@ -114,8 +132,18 @@ ENVIRON: Final = (
     Fact("environ", "wsgi.file_wrapper", "sends a file"),
     Fact("environ", "SERVER_SOFTWARE", "name and version of the server", differs("`ostler/VERSION`")),
     Fact("environ", "StopIteration", "raised by the application: the connection closes"),
-    Fact("environ", "gunicorn.socket", "the client's socket, for WebSocket", refused("not built yet; it is not there")),
-    Fact("environ", "gunicorn.sock", "the same, of gevent_pywsgi", _KIND),
+    Fact(
+        "environ",
+        "gunicorn.socket",
+        "the client's socket, for WebSocket",
+        differs("the connection is the application's from its first use on, and the access log has the conversation"),
+    ),
+    Fact(
+        "environ",
+        "gunicorn.sock",
+        "the same, of gevent_pywsgi",
+        differs("of a subclass with a handler of its own; elsewhere `gunicorn.socket` is there"),
+    ),
     Fact("environ", "PROXY_PROTOCOL", "`TCP4` or `TCP6` of a PROXY header"),
     Fact("environ", "PROXY_ADDR", "the address that the client asked for"),
     Fact("environ", "PROXY_PORT", "its port"),

@@ -139,7 +139,7 @@ SETTINGS: Final = (
     Setting("casefold_http_method", "--casefold-http-method", False),
     Setting("forwarder_headers", "--forwarder-headers", "SCRIPT_NAME,PATH_INFO"),
     Setting("header_map", "--header-map", "drop"),
-    Setting("root_path", "--root-path", "", refused="'/x'"),
+    Setting("root_path", "--root-path", ""),
     Setting("bind", "-b --bind", ["127.0.0.1:8000"], env="PORT"),
     Setting("backlog", "--backlog", 2048),
     Setting("workers", "-w --workers", 1, env="WEB_CONCURRENCY"),
@@ -151,10 +151,10 @@ SETTINGS: Final = (
     Setting("timeout", "-t --timeout", 30),
     Setting("graceful_timeout", "--graceful-timeout", 30),
     Setting("keepalive", "--keep-alive", 2),
-    Setting("asgi_loop", "--asgi-loop", "auto", refused="'uvloop'"),
-    Setting("asgi_lifespan", "--asgi-lifespan", "auto", refused="'on'"),
-    Setting("asgi_disconnect_grace_period", "--asgi-disconnect-grace-period", 3, refused="9"),
-    Setting("websocket_max_message_size", "--websocket-max-message-size", 16777216, refused="5"),
+    Setting("asgi_loop", "--asgi-loop", "auto"),
+    Setting("asgi_lifespan", "--asgi-lifespan", "auto"),
+    Setting("asgi_disconnect_grace_period", "--asgi-disconnect-grace-period", 3),
+    Setting("websocket_max_message_size", "--websocket-max-message-size", 16777216),
     Setting("http_parser", "--http-parser", "auto", unused="'python'"),
 )
 # fmt: on
@@ -170,5 +170,6 @@ OWN_SETTINGS: Final = tuple(
         "limit_request_body", "remote_addr_from", "trusted_hops", "sni_certificates",
         "handshake_timeout", "header_timeout", "body_timeout", "body_min_rate", "body_total_timeout",
         "write_timeout", "write_min_rate", "lingering_timeout",
+        "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate",
     )
 )

@@ -8,15 +8,14 @@ import pytest
 
 from tests.compat.command import run
 from tests.compat.covering import covers, covers_each
-from tests.compat.rows import Hook, WorkerClass
-from tests.compat.surface import HOOKS, WORKER_CLASSES
+from tests.compat.rows import Hook
+from tests.compat.surface import HOOKS
 from tests.compat.surface_settings import MACHINE, SETTINGS, Setting
 from tests.integration.harness import Server
 
 REFUSED = [row for row in SETTINGS if row.refused]
 UNUSED = [row for row in SETTINGS if row.unused]
 REFUSED_HOOKS = [hook for hook in HOOKS if hook.refused]
-REFUSED_CLASSES = [row for row in WORKER_CLASSES if row.refused]
 
 
 def refusal(tmp_path: Path, config: str) -> str:
@@ -40,15 +39,6 @@ def test_a_setting_that_is_not_built_yet_is_refused_by_its_name(tmp_path: Path, 
 @pytest.mark.parametrize("hook", REFUSED_HOOKS, ids=lambda hook: hook.name)
 def test_a_hook_that_is_not_built_yet_is_refused_by_its_name(tmp_path: Path, hook: Hook) -> None:
     assert re.search(rf"\b{hook.name}\b", refusal(tmp_path, f"def {hook.name}({hook.arguments}): pass\n"))
-
-
-@covers_each(REFUSED_CLASSES)
-@pytest.mark.parametrize("row", REFUSED_CLASSES, ids=lambda row: row.alias)
-def test_a_worker_class_that_is_not_built_yet_is_refused_by_its_name(tmp_path: Path, row: WorkerClass) -> None:
-    for value in {row.path} if row.alias in {"egg", "class"} else {row.alias, row.path}:
-        line = refusal(tmp_path, f"worker_class = {value!r}\n")
-        assert "worker_class" in line, line
-        assert value in line, line
 
 
 @covers_each(UNUSED)

@@ -8,10 +8,11 @@ Exit status 1: Ostler did not keep its promises. Peers' results have no influenc
 import argparse
 import sys
 
+from tests.faults.conditions import KINDS
 from tests.faults.matrix import CONTESTANTS, conditions_like, run, show
 from tests.faults.scenarios import SCENARIOS
 
-WORDS = ["sync", "gthread", "tcp", "unix", "direct", "nginx", "preload", "no-preload"]
+WORDS = [*KINDS, "tcp", "unix", "direct", "nginx", "preload", "no-preload"]
 
 
 def chosen(text: str, known: list[str]) -> list[str]:

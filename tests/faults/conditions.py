@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import product
 
+KINDS = ("sync", "gthread", "gevent", "asgi")
+
 
 class Style(Enum):
     """How a client asks."""
@@ -19,10 +21,15 @@ class Style(Enum):
 
 @dataclass(frozen=True)
 class Condition:
-    kind: str  # "sync" or "gthread"; of peers: workers with one thread, or with four
+    kind: str  # one of KINDS; of peers: workers with one thread, with four, with greenlets, with an event loop
     transport: str  # "tcp" or "unix": what the server listens on
     path: str  # "direct", or "nginx": clients ask an Nginx that keeps its connections to the server
     preload: bool
+
+    @property
+    def application(self) -> str:
+        """As a server is told it: tests/apps has a twin for each interface."""
+        return "shop_asgi:application" if self.kind == "asgi" else "shop:application"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.transport} {self.path} {'preload' if self.preload else 'no-preload'}"
@@ -31,6 +38,6 @@ class Condition:
 ALL = [
     Condition(kind, transport, path, preload)
     for preload, path, transport, kind in product(
-        (False, True), ("direct", "nginx"), ("tcp", "unix"), ("sync", "gthread")
+        (False, True), ("direct", "nginx"), ("tcp", "unix"), KINDS
     )
 ]

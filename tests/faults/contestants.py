@@ -95,7 +95,7 @@ class Ostler(PreFork):
             command += ["--lame-duck", str(wish.lame_duck_s), "--readiness-path", "/ready"]
         if wish.check:
             command += ["--reload-check", "/health"]
-        return [*command, "shop:application"]
+        return [*command, stage.condition.application]
 
     def by_command(self, stage: Stage) -> bool:
         return stage.version % 2 == 0
@@ -157,7 +157,7 @@ class Gunicorn(PreFork):
         # Its timeout is the only one that could end a boot that hangs.
         timeout = str(round(stage.wish.boot_timeout_s)) if stage.wish.boot_timeout_s < 30 else NO_TIMEOUT_S
         command = [*self.basics(stage), "--config", str(config), "--timeout", timeout, "--no-control-socket"]
-        return [*command, "shop:application"]
+        return [*command, stage.condition.application]
 
     def deploy(self, stage: Stage) -> None:
         if stage.condition.preload:

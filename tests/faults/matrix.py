@@ -30,8 +30,8 @@ kill -9 of the master: how long a process of the server was left. "-": the serve
 Remarks: "turned away" came after the doors of a server that was told to stop had closed; of a killed worker, what it
 was executing is lost, and what else was on its connections; "without pipelining": in how many cells, as the server
 never answers several requests that are on the wire at once; "recycles only": so many in all.
-Columns: sync (one thread) or gthread (four); tcp or unix socket; d: clients ask the server, n: Nginx keeps connections
-to it; preloaded (+) or not (-)."""
+Columns: sync (one thread), gthread (four), gevent or asgi; tcp or unix socket; d: clients ask the server, n: Nginx
+keeps connections to it; preloaded (+) or not (-)."""
 
 
 @dataclass
@@ -131,7 +131,7 @@ def run(
 
 def heads(conditions: Sequence[Condition]) -> list[list[str]]:
     return [
-        ["sync" if one.kind == "sync" else "gthr" for one in conditions],
+        [one.kind[:5] for one in conditions],
         [one.transport for one in conditions],
         [("d" if one.path == "direct" else "n") + ("+" if one.preload else "-") for one in conditions],
     ]

@@ -56,13 +56,14 @@ class Uwsgi(Peer):
     name = "uwsgi"
 
     def lacks(self, scenario: str, condition: Condition) -> bool:
-        return scenario in ("kill-mold", "lame-duck", "bad-check")
+        # Greenlets only when it was built with them, and no ASGI.
+        return condition.kind in ("gevent", "asgi") or scenario in ("kill-mold", "lame-duck", "bad-check")
 
     def command(self, stage: Stage) -> list[str]:
         condition, wish, home = stage.condition, stage.wish, stage.home
         address = stage.server.address if isinstance(stage.server.address, str) else bind_value(stage.server.address)
         command = [self.program(), "--master", "--workers", str(wish.workers), "--need-app", "--die-on-term"]
-        command += ["--disable-logging", "--vacuum", "--module", "shop:application", "--listen", "100"]
+        command += ["--disable-logging", "--vacuum", "--module", stage.condition.application, "--listen", "100"]
         command += ["--min-worker-lifetime", "0", "--no-orphans", "--buffer-size", "32768"]
         if condition.path == "nginx":
             command += ["--uwsgi-socket", address]
@@ -115,18 +116,22 @@ class Granian(Peer):
     recycles_share = 0.1
 
     def lacks(self, scenario: str, condition: Condition) -> bool:
-        return condition.preload or scenario in ("kill-mold", "lame-duck", "bad-check", "reexec", "reexec-bad")
+        missing = ("kill-mold", "lame-duck", "bad-check", "reexec", "reexec-bad")
+        return condition.preload or condition.kind == "gevent" or scenario in missing
 
     def command(self, stage: Stage) -> list[str]:
         address, wish = stage.server.address, stage.wish
         where = ["--uds", address] if isinstance(address, str) else ["--host", address[0], "--port", str(address[1])]
-        command = [self.program(), "--interface", "wsgi", *where, "--workers", str(wish.workers), "--no-ws"]
-        command += ["--http", "1", "--blocking-threads", str(THREADS if stage.condition.kind == "gthread" else 1)]
+        interface = "asgi" if stage.condition.kind == "asgi" else "wsgi"
+        command = [self.program(), "--interface", interface, *where, "--workers", str(wish.workers), "--no-ws"]
+        command += ["--http", "1"]
+        if interface == "wsgi":
+            command += ["--blocking-threads", str(THREADS if stage.condition.kind == "gthread" else 1)]
         # The pause before an old worker is stopped has to be longer than the application takes to load.
         command += ["--respawn-failed-workers", "--respawn-interval", str(1 + wish.import_s)]
         if wish.max_requests:
             command += ["--workers-max-rss", "1", "--rss-sample-interval", "1"]
-        return [*command, "shop:application"]
+        return [*command, stage.condition.application]
 
     def workers_pattern(self, stage: Stage) -> str:
         return r"Spawning worker-\d+ with PID: (\d+)"

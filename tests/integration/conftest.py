@@ -29,6 +29,13 @@ def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=[("sync", "tcp"), ("gthread", "unix")], ids="-".join)
+def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A kind and a transport: every one of each, as neither knows of the other. tests/faults has the other pairs."""
+    kind, transport = request.param
+    return kind, transport
+
+
 @pytest.fixture
 def make_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Server]]:
     """Servers that the test starts itself; at the end each is stopped, and must leave nothing behind."""
@@ -94,21 +101,6 @@ def serve(make_server: Callable[..., Server]) -> Callable[..., Server]:
     return start
 
 
-@pytest.fixture(scope="module", params=["sync", "gthread"])
-def shared_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One server for many tests that only read, as starting one for each would take longer than all of them."""
-    server = Server()
-    server.start(CONTRACT, kind=str(request.param), workers=1)
-    try:
-        server.wait_ready()
-        yield server
-        assert server.stop() == 0
-    finally:
-        server.kill_leftovers()
-        server.hang_up()
-        server.remove()
-
-
 @pytest.fixture
 def nginx() -> Iterator[Callable[[Address], Nginx]]:
     """nginx(address): an Nginx in front of the server at that address."""
@@ -129,7 +121,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        for server in item.stash.get(SERVERS, []):
+        shared = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Server)]
+        for server in {id(server): server for server in [*shared, *item.stash.get(SERVERS, [])]}.values():
             report.sections.append((f"log of the server in {server.home}", server.log()[-20000:]))
     return report
 

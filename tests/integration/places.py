@@ -50,8 +50,8 @@ class Place:
         """Nobody is there at all. A connection that is made and cut would be a lost one."""
         try:
             client = self.connect()
-        except (ConnectionRefusedError, FileNotFoundError):
-            return True
+        except (ConnectionRefusedError, ConnectionResetError, FileNotFoundError):
+            return True  # reset: the listener went while the kernel was connecting, so there never was a connection
         with client:
             assert client.get("/pid").status == 200
         return False

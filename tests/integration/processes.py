@@ -53,6 +53,15 @@ def descriptors(pid: int) -> int:
     return len(list((PROC / str(pid) / "fd").iterdir()))
 
 
+def open_targets(pid: int) -> list[str]:
+    """What the descriptors of a process are."""
+    found = []
+    for entry in (PROC / str(pid) / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(entry.readlink()))
+    return found
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time that the process itself has used."""
     values = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -18,10 +18,14 @@ def running(
     transport: str = "tcp",
     options: Sequence[str] = (),
     config: str = "",
-    app: str = "contract:application",
+    app: str | None = "contract:application",
     env: dict[str, str] | None = None,
+    stops: bool = True,
 ) -> Iterator[Made]:
-    """A server whose workers are ready; it must stop with status 0 and leave nothing. HOME stands for its directory."""
+    """A server whose workers are ready; it must stop with status 0 and leave nothing. HOME stands for its directory.
+
+    stops: False when the block has ended it already.
+    """
     server = make(transport)
     try:
         path = server.home / "ostler.conf.py"
@@ -30,7 +34,8 @@ def running(
         server.start(app, kind=kind, workers=workers, options=["--config", str(path), *options], env=env)
         server.wait_ready()
         yield server
-        assert server.stop() == 0, server.log()
+        if stops:
+            assert server.stop() == 0, server.log()
         server.assert_nothing_left()
         assert "defect" not in server.log(), server.log()
     finally:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.client import Client, connect, request_bytes
 from tests.integration.harness import Server
-from tests.integration.processes import PROC, peak_memory
+from tests.integration.processes import open_targets, peak_memory
 from tests.integration.secure import SERVER, TlsClient
 from tests.integration.shared import running
 from tests.integration.waiting import wait_until
@@ -37,15 +37,6 @@ NONE = [
 HALF_A_HEAD = b"GET / HTTP/1.1\r\nHost: loc"
 CHUNKED = ("Transfer-Encoding", "chunked")
 LARGE = 8_000_000
-
-
-def open_targets(pid: int) -> list[str]:
-    """What the descriptors of a process are."""
-    found = []
-    for entry in (PROC / str(pid) / "fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.append(str(entry.readlink()))
-    return found
 
 
 class Strict(Server):

@@ -3,8 +3,6 @@
 import signal
 from collections.abc import Callable
 
-import pytest
-
 from tests.integration.client import request_bytes
 from tests.integration.harness import Server
 from tests.integration.processes import kill
@@ -12,9 +10,9 @@ from tests.integration.processes import kill
 BATCH = 8
 
 
-@pytest.mark.parametrize("transport", ["tcp", "unix"])
-def test_term_to_every_process_cuts_no_pipeline(serve: Callable[..., Server], kind: str, transport: str) -> None:
+def test_term_to_every_process_cuts_no_pipeline(serve: Callable[..., Server], pair: tuple[str, str]) -> None:
     """As systemd does it by default, and `pkill`; the master may be the last one to hear of it, and hear it twice."""
+    kind, transport = pair
     server = serve(kind=kind, transport=transport)
     workers = server.wait_ready()
     clients = [server.client() for _ in range(4)]

@@ -20,9 +20,12 @@ BEHIND = b"GET /behind HTTP/1.1\r\nHost: behind\r\n\r\n"
 LONGEST_BYTE_BY_BYTE = 400
 
 
-@pytest.fixture(scope="module", params=["sync-tcp", "sync-unix", "gthread-tcp", "gthread-unix"])
+@pytest.fixture(scope="module", params=["sync-tcp", "gthread-unix"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """One server for all rows: what one row leaves behind, the next one would meet."""
+    """One server for all rows: what one row leaves behind, the next one would meet.
+
+    Each kind over one transport; tests/contract has the corpus for every kind over TCP.
+    """
     kind, transport = request.param.split("-")
     server = Server(transport)
     # 10.0.0.1: a TCP client of these tests is nobody's proxy.

@@ -20,8 +20,8 @@ def test_a_lame_duck_serves_everything_but_its_readiness(serve: Callable[..., Se
     with Load(server.address, clients=4, target="/") as load, server.client() as client:
         assert client.get("/pid").status == 200
         server.send_signal(signal.SIGTERM)
-        began = time.monotonic()
         server.wait_log("lame duck: readiness fails, everything is served for_s=30")
+        began = time.monotonic()  # the master has heard it
         for pid in workers:
             kill(pid, signal.SIGTERM)
         wait_until(lambda: server.get("/pid").status == 503, "readiness fails")

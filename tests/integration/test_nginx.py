@@ -13,7 +13,8 @@ from tests.integration.proxy import Nginx
 
 
 @pytest.fixture
-def server(serve: Callable[..., Server], kind: str, transport: str) -> Server:
+def server(serve: Callable[..., Server], pair: tuple[str, str]) -> Server:
+    kind, transport = pair
     return serve(kind=kind, transport=transport, options=["--access-logfile", "-"])
 
 

@@ -28,7 +28,8 @@ def code(version: str, import_s: float = 0) -> str:
 
 
 @pytest.fixture
-def server(serve: Callable[..., Server], kind: str, transport: str) -> Server:
+def server(serve: Callable[..., Server], pair: tuple[str, str]) -> Server:
+    kind, transport = pair
     return serve("versions:application", kind=kind, transport=transport, files={"versions.py": code("0")})
 
 
@@ -167,7 +168,7 @@ def test_reload_has_one_worker_more_at_a_time(serve: Callable[..., Server], kind
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-@pytest.mark.parametrize("hangs", ["code", "settings"])
+@pytest.mark.parametrize(("hangs", "kind"), [("code", "gthread"), ("settings", "sync")])
 def test_a_hanging_reload_delays_no_signal(
     serve: Callable[..., Server], kind: str, number: signal.Signals, hangs: str
 ) -> None:

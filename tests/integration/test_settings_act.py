@@ -229,6 +229,13 @@ def keepalive(desk: Desk) -> None:
         assert client.at_end()
 
 
+def asgi_lifespan(desk: Desk) -> None:
+    text = "async def app(scope, receive, send):\n    assert scope['type'] == 'http'\n"
+    server = desk.run("--asgi-lifespan", "on", app="without:app", files={"without.py": text}, ready=0)
+    assert server.wait_exit() == 3
+    assert "asgi_lifespan is on, and the application ended its lifespan at once: AssertionError" in server.log()
+
+
 def chdir(desk: Desk) -> None:
     server = desk.run(
         "--chdir", "HOME/inner", app="there:where", files={"inner/there.py": "from answers import where\n"}
@@ -359,6 +366,7 @@ CASES: dict[str, Callable[[Desk], None]] = {
         graceful_timeout,
         boot_timeout,
         keepalive,
+        asgi_lifespan,
         chdir,
         pythonpath,
         secure_scheme_headers,

@@ -144,11 +144,16 @@ def test_missing_setproctitle_is_in_the_log_of_a_server_that_serves(make_server:
     assert server.get("/").status == 200
 
 
-def test_worker_kinds_that_need_a_package_are_refused_before_anything_boots(tmp_path: Path) -> None:
-    ended = command(["-k", "gevent", "--bind", "127.0.0.1:0", "contract:application"], tmp_path)
-    assert ended.returncode == 1
-    assert re.search("worker_class: expected .*gevent", ended.stderr)
-    assert "booting" not in ended.stderr
+@pytest.mark.parametrize(("arguments", "status"), [([], 3), (["--check-config"], 1)], ids=["", "check"])
+def test_a_worker_kind_whose_package_is_missing_says_what_to_install(
+    tmp_path: Path, arguments: list[str], status: int
+) -> None:
+    blocked = without(tmp_path, "gevent")
+    ended = command([*arguments, "-k", "gevent", "--bind", "127.0.0.1:0", "contract:application"], tmp_path, blocked)
+    assert ended.returncode == status
+    assert "worker_class: gevent needs the package gevent, 24.10.1 or newer" in ended.stderr
+    assert 'pip install "ostler[gevent]"' in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_server_needs_no_package_but_itself(make_server: Callable[..., Server], kind: str) -> None:

@@ -15,7 +15,8 @@ from tests.integration.waiting import wait_until
 
 
 @pytest.fixture
-def server(serve: Callable[..., Server], kind: str, transport: str) -> Server:
+def server(serve: Callable[..., Server], pair: tuple[str, str]) -> Server:
+    kind, transport = pair
     return serve(kind=kind, transport=transport)
 
 

@@ -70,6 +70,20 @@ def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callabl
         manners.fork_slow = chance.choice([0.0, 0.0, 0.5])
         manners.no_mold = chance.choice([0.0, 0.5])
 
+    def dismiss() -> None:
+        world.books.extra = 0
+        world.tell(WorkersDismissed())
+
+    def refresh() -> None:
+        """An embedder's Arbiter replaces workers at its own pace."""
+        for _ in range(chance.choice([0, 1, 1, 2])):
+            world.spawn()
+        world.run(chance.choice([0.0, 0.1, 3.0]))
+        some = [process for process in world.processes.values() if not process.mold]
+        for process in chance.sample(some, min(chance.choice([1, 1, 2]), len(some))):
+            if world.processes.get(process.pid) is process:
+                world.send_away(process)
+
     return [
         crash,
         crash_mold,
@@ -86,7 +100,10 @@ def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callabl
         molds_fail,
         lambda: world.tell(CapacityAsked(+1)),
         lambda: world.tell(CapacityAsked(-1)),
-        lambda: world.tell(WorkersDismissed()),
+        dismiss,
+        world.spawn,
+        *[refresh] * 2,
+        world.end_extras,
         world.reject,
         lambda: world.tell(ChildExited(99999, 3, None)),  # an orphan of somebody, adopted by PID 1
         lambda: world.sleep(chance.choice([2, 40])),

@@ -49,7 +49,8 @@ def room(world: World) -> int:
     """The most that may live. What is on trial may, though the goal be 0."""
     needs_one = world.books.goal < 2  # a single worker never makes room for its successor
     surges = (spec.surge if spec.surge or (spec.max_unavailable and not needs_one) else 1 for spec in specs(world))
-    return max(1, world.books.goal + max(surges, default=1))
+    giving_way = sum(process.gives_way for process in world.serving())
+    return max(1, world.books.goal + max(surges, default=1)) + world.books.extra + giving_way
 
 
 def least(world: World) -> int:

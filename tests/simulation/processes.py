@@ -58,6 +58,8 @@ class Process:
     killed_at: float | None = None
     hung_since: float | None = None
     asked: bool = False
+    sent_away: bool = False  # by an embedder's Arbiter
+    gives_way: bool = False  # for an extra worker
     ready_late: bool = False  # its Ready crossed the order to end its boot
     ordered: bool = False  # told to retire or to stop
     promoting: bool = False  # told to become a mold
@@ -122,6 +124,7 @@ class Books:
     """What the world remembers of the orders."""
 
     goal: int = 0
+    extra: int = 0  # workers that an embedder asked for beyond it
     forks: list[float] = field(default_factory=list)
     logs: list[tuple[float, str]] = field(default_factory=list)
     forgotten: set[int] = field(default_factory=set)

@@ -8,6 +8,7 @@ import pytest
 
 from ostler.supervisor import deadlines, heartbeats, reconcile, stop
 from ostler.supervisor.canary import Canary
+from ostler.supervisor.extras import Extras
 from ostler.supervisor.fleet import Fleet
 from ostler.supervisor.generations import Generations
 from ostler.supervisor.handle import Handle, State
@@ -319,6 +320,17 @@ def reload_while_stopping(patch: Patch) -> None:
     patch.setattr(Reload, "stop", lambda self: None)
 
 
+def keep_extras_that_were_given_back(patch: Patch) -> None:
+    dismiss = Extras.dismiss
+
+    def greedy(self: Extras, handle: Handle) -> None:
+        count = self._count
+        dismiss(self, handle)
+        self._count = count
+
+    patch.setattr(Extras, "dismiss", greedy)
+
+
 BROKEN: list[Callable[[Patch], None]] = [
     go_faster_than_the_pace,
     retire_before_the_successor_is_ready,
@@ -371,6 +383,7 @@ BROKEN: list[Callable[[Patch], None]] = [
     stop_during_the_lame_duck,
     replace_workers_while_stopping,
     reload_while_stopping,
+    keep_extras_that_were_given_back,
 ]
 
 

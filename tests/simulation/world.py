@@ -27,6 +27,8 @@ from ostler.supervisor.events import (
     Beats,
     ChildExited,
     Event,
+    ExtraAsked,
+    ExtrasOver,
     Forked,
     ForkFailed,
     MoldDeclined,
@@ -40,6 +42,7 @@ from ostler.supervisor.events import (
     WorkerAsksToRetire,
     WorkerBootFailed,
     WorkerReady,
+    WorkerUnwanted,
 )
 from ostler.supervisor.policy import SAME_STOP_S, GenerationSpec
 from ostler.supervisor.supervisor import Supervisor
@@ -108,6 +111,7 @@ class World:
         books = self.books
         spec = GenerationSpec(next(self._numbers), workers, timeout_s, graceful_s, boot_timeout_s, **more)
         books.open_reloads &= books.served_once  # what was on trial is overtaken
+        books.extra = 0
         if books.stop_asked_at is not None:
             books.rejections += 1
         elif books.accepted:
@@ -128,6 +132,30 @@ class World:
             self.books.changed.add(process.generation)
             self.books.versions[process.generation] = self.version
         self.tell(WorkerAsksToRetire(process.pid, reason))
+
+    def spawn(self) -> None:
+        """An embedder's Arbiter wants one more."""
+        self.books.extra += self.books.stop_asked_at is None and self.books.goal > 0
+        self.tell(ExtraAsked())
+
+    def send_away(self, process: Process) -> None:
+        self._note_sent_away(process)
+        self.tell(WorkerUnwanted(process.pid))
+
+    def end_extras(self) -> None:
+        """As Gunicorn's manage_workers: the oldest go."""
+        canary = self.canary()
+        oldest = sorted((p for p in self.serving() if not p.sent_away and p is not canary), key=lambda p: p.order.age)
+        for process in oldest[: self.books.extra]:
+            self._note_sent_away(process)
+        self.books.extra = 0
+        self.tell(ExtrasOver())
+
+    def _note_sent_away(self, process: Process) -> None:
+        if process.mold or process.sent_away or not (process.serving or process.booting):
+            return
+        process.sent_away, process.gives_way = True, self.books.extra > 0
+        self.books.extra = max(0, self.books.extra - 1)
 
     def change_code(self, code: Code) -> None:
         self.run(0.001)  # what was forked before has not read it

@@ -45,6 +45,18 @@ def test_a_configuration_that_works_is_checked_in_silence(run):
     assert run("--check-config", "app_of_test:app") == (0, "", "")
 
 
+def test_an_application_is_checked_against_the_kind_that_is_to_run_it(start, run):
+    (start / "asgi_of_test.py").write_text("async def app(scope, receive, send): ...\n")
+    assert run("--check-config", "asgi_of_test:app") == (0, "", "")  # recognised
+    assert run("--check-config", "-k", "asgi", "app_of_test:app") == (0, "", "")  # served in threads
+    status, out, err = run("--check-config", "-k", "gthread", "asgi_of_test:app")
+    assert (status, out) == (1, "")
+    assert err == (
+        "Error: application: expected one for wsgi, which gthread workers run, got one for asgi; "
+        "use --worker-class asgi\n"
+    )
+
+
 def test_help_and_version_go_to_stdout(run):
     assert run("--version") == (0, "ostler (version 0.1.0)\n", "")
     status, out, err = run("--help")
@@ -78,7 +90,7 @@ def test_no_application_is_told_with_an_example(run):
         ),
         (["-w", "0", "app_of_test:app"], 1, "workers: expected a positive integer"),
         (
-            ["--root-path", "/x", "app_of_test:app"],
+            ["--dirty-workers", "2", "app_of_test:app"],
             1,
             "not built yet in this version of Ostler (0.1.0); remove it (from the command line)",
         ),

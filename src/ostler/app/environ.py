@@ -11,7 +11,7 @@ Anchors: PEP 3333, RFC 3875 section 4.1, and Gunicorn's environ where it goes be
 `wsgi.input_terminated`, SCRIPT_NAME from the process environment or a trusted proxy, PROXY_ADDR).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from ostler.app.tls_environ import tls_environ
 from ostler.config.origins import DEFAULT_ORIGIN
 from ostler.config.settings import Settings
-from ostler.http.client_address import Source, Trust, find_client, scheme_of_hop
+from ostler.http.client_address import Hop, Source, Trust, find_client, scheme_of_hop
 from ostler.http.connection import Address, Peer, Proxied
 from ostler.http.errors import HttpError
 from ostler.http.forwarded import FieldPolicy, scheme_of
@@ -33,9 +33,22 @@ _NEVER_EMPTY: Final = frozenset(("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "S
 _NOT_A_PROXYS: Final = frozenset(("RAW_URI", "SERVER_SOFTWARE"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
+class Told:
+    """What trusted proxies say of one request's client; None where they say nothing. (Frozen it costs 0.3 µs more.)"""
+
+    client: Hop | None = None
+    scheme: str | None = None
+    script_name: str | None = None
+    """Without a slash at its end."""
+
+
+NOTHING_TOLD: Final = Told()
+
+
+@dataclass(slots=True)
 class ConnectionEnviron:
-    """What every request of one connection shares."""
+    """What every request of one connection shares. Made once and not changed, but for `scope`."""
 
     base: Environ
     environ_key: Callable[[str], str | None]
@@ -43,6 +56,8 @@ class ConnectionEnviron:
     trusted: bool
     clients_from: Source | None
     """The field in which the peer is believed to name its clients."""
+    scope: Any = None
+    """What the scopes of its requests share (scope.py), made with the first of them."""
 
 
 class EnvironTemplate:
@@ -53,14 +68,18 @@ class EnvironTemplate:
         self._allow = settings.forwarded_allow_ips
         self._allow_was_chosen = settings.origin("forwarded_allow_ips") != DEFAULT_ORIGIN
         self._secure_headers = settings.secure_scheme_headers
+        self._secure_names = frozenset(name.lower() for name in settings.secure_scheme_headers)
         self._secure_keys = tuple("HTTP_" + name.upper().replace("-", "_") for name in settings.secure_scheme_headers)
-        self._script_name = process_environ.get("SCRIPT_NAME", "").rstrip("/")
+        self.script_name: Final = process_environ.get("SCRIPT_NAME", "").rstrip("/")
+        """That of requests of which no proxy says another."""
         self._policies = {
             trusted: FieldPolicy(settings.header_map, settings.forwarder_headers, trusted) for trusted in (True, False)
         }
         self._source: Source | None = None if settings.remote_addr_from == "peer" else settings.remote_addr_from
         hops = settings.trusted_hops
         self._trust: Trust = hops if isinstance(hops, int) else hops.allows
+        self.telling: Final = frozenset(("script_name", *self._secure_names, *filter(None, [self._source])))
+        """Fields, in lower case, without which a trusted proxy tells nothing: see `told`."""
         self._keeps_peer = (settings.proxy_protocol, settings.protocol, self._source) != ("off", "http", None)
         self._constants = {
             "wsgi.version": (1, 0),
@@ -125,42 +144,55 @@ class EnvironTemplate:
         if head.params is not None:
             self._take_params(environ, head.path, head.params)
         else:
-            script_name = self._script_name
-            if shared.trusted:
-                said = None
-                for key in self._secure_keys:
-                    if key in environ:
-                        said = scheme_of(head.fields, True, self._secure_headers)
-                        _set_scheme(environ, said)
-                        break
-                if shared.clients_from is not None:
-                    self._name_client(environ, head, shared.clients_from, said)
-                if "HTTP_SCRIPT_NAME" in environ:
-                    script_name = _forwarded_script_name(head, script_name)
+            script_name = self.script_name
+            if shared.trusted and self._may_be_told(shared, environ):
+                told = self.told(shared, head)
+                if told.scheme is not None:
+                    _set_scheme(environ, told.scheme)
+                if told.client is not None:
+                    _set_client(environ, told.client)
+                if told.script_name is not None:
+                    script_name = told.script_name
             path = head.path
             if script_name:
                 environ["SCRIPT_NAME"] = script_name
-                path = _below(script_name, path)
+                path = below(script_name, path)
             environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
         if "SERVER_NAME" not in environ:
             _name_server(environ, head.host)
         return environ
 
-    def _name_client(self, environ: Environ, head: RequestHead, source: Source, said: str | None) -> None:
-        """Put the client that trusted proxies name in the peer's place; `said` is the scheme by other fields."""
-        client = find_client(head.fields, source, self._trust)
-        if client is None:
-            return
-        environ["REMOTE_ADDR"] = client.host
-        if client.port is None:
-            environ.pop("REMOTE_PORT", None)
-        else:
-            environ["REMOTE_PORT"] = str(client.port)
-        scheme = scheme_of_hop(client)
-        if scheme is not None:
-            if said not in (None, scheme):
-                raise HttpError(400, "Forwarded and the fields of secure_scheme_headers disagree about the scheme")
-            _set_scheme(environ, scheme)
+    def _may_be_told(self, shared: ConnectionEnviron, environ: Environ) -> bool:
+        if shared.clients_from is not None or "HTTP_SCRIPT_NAME" in environ:
+            return True
+        for key in self._secure_keys:  # noqa: SIM110  any() would make a generator for each request
+            if key in environ:
+                return True
+        return False
+
+    def told(self, shared: ConnectionEnviron, head: RequestHead) -> Told:
+        """What the peer, a trusted proxy, says of its client in the request's fields.
+
+        Raises:
+            HttpError: 400, proxies disagree about the scheme or the path, or name a scheme that is none.
+        """
+        telling = self.telling
+        present = [field for field in head.fields if field[0] in telling]
+        scheme: str | None = None
+        for name, _ in present:
+            if name in self._secure_names:
+                scheme = scheme_of(present, True, self._secure_headers)
+                break
+        client: Hop | None = None
+        if shared.clients_from is not None:
+            client = find_client(present, shared.clients_from, self._trust)
+        if client is not None:
+            asked_by = scheme_of_hop(client)
+            if asked_by is not None:
+                if scheme not in (None, asked_by):
+                    raise HttpError(400, "Forwarded and the fields of secure_scheme_headers disagree about the scheme")
+                scheme = asked_by
+        return Told(client, scheme, _forwarded_script_name(shared, present))
 
     def _take_params(self, environ: Environ, path: str, params: Mapping[str, str]) -> None:
         """Take what a uwsgi request says beside its fields. A key with a period is a server's or framework's own."""
@@ -178,11 +210,11 @@ class EnvironTemplate:
         if script_name and "PATH_INFO" in params:
             environ["SCRIPT_NAME"] = script_name
         else:
-            environ["SCRIPT_NAME"] = script_name = script_name or self._script_name
+            environ["SCRIPT_NAME"] = script_name = script_name or self.script_name
             decoded = params.get("PATH_INFO")
             if decoded is None:
                 decoded = unquote_to_bytes(path).decode("latin-1")
-            environ["PATH_INFO"] = _below(script_name, decoded)
+            environ["PATH_INFO"] = below(script_name, decoded)
 
 
 def _end(prefix: str, address: Address) -> dict[str, str]:
@@ -209,15 +241,33 @@ def _set_scheme(environ: Environ, scheme: str) -> None:
         del environ["HTTPS"]
 
 
-def _forwarded_script_name(head: RequestHead, default: str) -> str:
+def _set_client(environ: Environ, client: Hop) -> None:
+    """Put the client that trusted proxies name in the peer's place."""
+    environ["REMOTE_ADDR"] = client.host
+    if client.port is None:
+        environ.pop("REMOTE_PORT", None)
+    else:
+        environ["REMOTE_PORT"] = str(client.port)
+
+
+def _forwarded_script_name(shared: ConnectionEnviron, fields: Iterable[tuple[str, str]]) -> str | None:
     """The value of SCRIPT_NAME itself: proxies let a client's Script-Name pass, which becomes the same key."""
-    said = {value.rstrip("/") for name, value in head.fields if name == "script_name"}
-    if len(said) > 1:
-        raise HttpError(400, "more than one SCRIPT_NAME, and only one can be the proxy's")
-    return said.pop() if said else default
+    found: str | None = None
+    for name, value in fields:
+        if name == "script_name" and shared.environ_key(name) is not None:
+            said = value.rstrip("/")
+            if found not in (None, said):
+                raise HttpError(400, "more than one SCRIPT_NAME, and only one can be the proxy's")
+            found = said
+    return found
 
 
-def _below(script_name: str, path: str) -> str:
+def below(script_name: str, path: str) -> str:
+    """What of `path` is below `script_name`, as PATH_INFO says it.
+
+    Raises:
+        HttpError: 500, `path` is elsewhere: a proxy and this server disagree about their paths.
+    """
     if not path.startswith(script_name) or path[len(script_name) : len(script_name) + 1] not in ("", "/"):
         raise HttpError(500, detail=f"the request's path is not below SCRIPT_NAME {script_name!r}")
     return path[len(script_name) :]

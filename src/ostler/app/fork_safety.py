@@ -27,6 +27,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 from weakref import ref
 
+from ostler import real
 from ostler.app import holdings, makers
 from ostler.app.holdings import Held, SocketKey
 from ostler.app.makers import UNKNOWN, Maker
@@ -100,10 +101,22 @@ def summary(findings: Iterable[Finding]) -> str:
 class ImportWatch:
     """Notes who makes threads and sockets inside of `with`. Used once, in the main thread."""
 
-    def __init__(self, module: str, native_threads: Callable[[], Iterable[str]] = tuple) -> None:
-        """module: APP's, whose top-level package is the application. native_threads: process.threads.native_threads."""
+    def __init__(
+        self,
+        module: str,
+        native_threads: Callable[[], Iterable[str]] = tuple,
+        *,
+        keeps_threads: bool = False,
+        renews_loop: bool = False,
+    ) -> None:
+        """module: APP's, whose top-level package is the application. native_threads: process.threads.native_threads.
+
+        keeps_threads: threads are greenlets, which go on in each worker. renews_loop: their loop is made anew there.
+        """
         self._application = module.partition(".")[0]
         self._native_threads = native_threads
+        self._keeps_threads = keeps_threads
+        self._renews_loop = renews_loop
         self._watching = False
         self._threads: list[tuple[threading.Thread, Maker]] = []
         self._sockets: dict[int, tuple[ref[Any], Maker]] = {}
@@ -153,12 +166,17 @@ class ImportWatch:
     # -- after it
 
     def _find_threads(self) -> Iterator[Finding]:
+        if self._keeps_threads:
+            return
         deadline = _monotonic() + _ENDING_S
+        native = real.threads_are_native()  # to wait for a greenlet would begin a loop, here
+        ours = (threading.main_thread(), threading.current_thread())
         noted = {id(thread): maker for thread, maker in self._threads}
         for thread in threading.enumerate():
-            if thread in self._living_before or isinstance(thread, threading._DummyThread):
+            if thread in self._living_before or thread in ours or isinstance(thread, threading._DummyThread):
                 continue
-            thread.join(max(0.0, deadline - _monotonic()))
+            if native:
+                thread.join(max(0.0, deadline - _monotonic()))
             if thread.is_alive():
                 maker = noted.get(id(thread), UNKNOWN)
                 name = str(thread.name)
@@ -192,7 +210,7 @@ class ImportWatch:
             if what is not None:
                 native = "" if key in made else " of native code"
                 yield Finding(Kind.SOCKET, what + native, maker, _CURES[Kind.SOCKET])
-        known = any(thing.loop or thing.library == "grpc" for thing in things)
+        known = self._renews_loop or any(thing.loop or thing.library == "grpc" for thing in things)
         if not known and set(holdings.selectors_here()) - self._selectors_before:
             yield Finding(Kind.LOOP, "an open epoll descriptor", UNKNOWN, _CURES[Kind.LOOP])
 
@@ -200,7 +218,7 @@ class ImportWatch:
         found = {}
         for alive, maker in self._sockets.values():
             sock = alive()
-            key = None if sock is None else holdings.socket_key(socket.socket.fileno(sock))
+            key = None if sock is None else holdings.socket_key(sock.fileno())
             if key is not None:
                 found[key] = maker
         return found
@@ -210,7 +228,7 @@ class ImportWatch:
         here = holdings.sockets_here()
         if not here:
             living = [sock for sock in (alive() for alive, _ in self._sockets.values()) if sock is not None]
-            numbers = {holdings.socket_key(fd): fd for fd in map(socket.socket.fileno, living)}
+            numbers = {holdings.socket_key(fd): fd for fd in (sock.fileno() for sock in living)}
             here = {key: fd for key, fd in numbers.items() if key is not None and key in made}
         return {key: fd for key, fd in here.items() if key not in self._before}
 
@@ -220,7 +238,8 @@ def _wrap(owner: Any, name: str, note: Callable[[Any], None]) -> Callable[[], No
 
     Who has taken the method meanwhile, to wrap it in his own, keeps ours: it does nothing any more but call on.
     """
-    original = owner.__dict__[name]
+    own = owner.__dict__.get(name)  # what takes the place of these classes may inherit it
+    original = getattr(owner, name)
 
     @functools.wraps(original)
     def noting(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -229,8 +248,12 @@ def _wrap(owner: Any, name: str, note: Callable[[Any], None]) -> Callable[[], No
         return original(self, *args, **kwargs)
 
     def take_back() -> None:
-        if owner.__dict__.get(name) is noting:
-            setattr(owner, name, original)
+        if owner.__dict__.get(name) is not noting:
+            return
+        if own is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
 
     setattr(owner, name, noting)
     return take_back

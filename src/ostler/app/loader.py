@@ -1,4 +1,4 @@
-"""The APP argument -> the WSGI callable, and the paths that it is imported from.
+"""The APP argument -> the application, which interface it speaks, and the paths that it is imported from.
 
     MODULE                      its `application`
     MODULE:ATTRIBUTE            a name of the module (dots are not followed)
@@ -10,6 +10,7 @@ code raised (exit status 3; a module that cannot be found is this one, as in Gun
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import os
@@ -18,7 +19,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 from ostler.config import pastedeploy
 from ostler.config.settings import Settings
@@ -28,6 +29,9 @@ from ostler.errors import AppLoadError, BootError, ConfigError, OstlerError, rea
 DEFAULT_ATTRIBUTE = "application"
 _USUAL_NAMES = ("app", "application", "wsgi", "wsgi_app", "api", "server")
 _USUAL_FACTORIES = ("create_app", "make_app", "get_app", "build_app", "create_application", "make_application")
+_ASGI_NAMES: Final = ["scope", "receive", "send"]
+_MOST_LAYERS: Final = 20
+"""Of wrappers around an application that are looked through."""
 _SYNTAX = 'MODULE, MODULE:ATTRIBUTE or MODULE:FACTORY("literal", name=1)'
 
 # What `apply_paths` put on sys.path, to be taken away again when another generation's paths are applied. Module state
@@ -92,7 +96,7 @@ def loaded_before(settings: Settings) -> tuple[str, ...]:
 def load_configured(settings: Settings) -> Callable[..., Any]:
     """The application of `settings`: that of APP, or of `paste`. Raises AppLoadError or AppBootError."""
     if settings.paste is None:
-        return load_app(settings.wsgi_app)
+        return load_app(settings.wsgi_app, judged=bool(settings.kind))
     global_conf = pastedeploy.global_conf_of(settings.raw_paste_global_conf)
     try:
         found = pastedeploy.load_app(settings.paste, global_conf, settings.chdir)
@@ -100,12 +104,15 @@ def load_configured(settings: Settings) -> Callable[..., Any]:
         raise
     except BaseException as error:
         raise _boot_error(error) from error
-    _check(settings.paste, found, from_factory=True)
+    _check(settings.paste, found, from_factory=True, judged=bool(settings.kind))
     return found
 
 
-def load_app(uri: str) -> Callable[..., Any]:
-    """Import the application that `uri` names and return the callable. Raises AppLoadError or AppBootError."""
+def load_app(uri: str, *, judged: bool = True) -> Callable[..., Any]:
+    """Import the application that `uri` names and return the callable. Raises AppLoadError or AppBootError.
+
+    judged: False for a worker class of the user's own, which may call it in any way.
+    """
     reference = parse_app(uri)
     module = _import(reference)
     try:
@@ -117,7 +124,7 @@ def load_app(uri: str) -> Callable[..., Any]:
         raise _boot_error(error) from error
     if reference.arguments is not None:
         found = _called(uri, found, *reference.arguments)
-    _check(uri, found, from_factory=reference.arguments is not None)
+    _check(uri, found, from_factory=reference.arguments is not None, judged=judged)
     application: Callable[..., Any] = found
     return application
 
@@ -200,26 +207,102 @@ def _boot_error(error: BaseException) -> AppBootError:
     return AppBootError(*describe_exception(error))
 
 
-def _check(uri: str, found: Any, *, from_factory: bool) -> None:
+Interface = Literal["asgi", "wsgi", "tornado"]
+"""How an application is called: `await app(scope, receive, send)`, `app(environ, start_response)`, or by tornado."""
+
+
+_TORNADO: Final = (("tornado.web", "Application"), ("tornado.wsgi", "WSGIContainer"))
+"""What tornado's own server is started with. Whoever has made one has imported these."""
+
+
+def interface_of(application: object) -> Interface:
+    """Which interface `application` speaks, without calling it: "wsgi" when nothing says that it is another one.
+
+    What counts is what a call would reach: the coroutine function behind partials, methods and decorators, or the names
+    (scope, receive, send) of whatever plain function or object passes an ASGI call on. No user's object makes this
+    raise.
+    """
+    try:
+        for module, name in _TORNADO:
+            if module in sys.modules and isinstance(application, getattr(sys.modules[module], name)):
+                return "tornado"
+        return "asgi" if _is_asgi(application) else "wsgi"
+    except Exception:  # noqa: BLE001  proxies and lazy objects of the user's may raise anything from any attribute
+        return "wsgi"
+
+
+def _is_asgi(found: Any) -> bool:
+    for _ in range(_MOST_LAYERS):
+        if isinstance(found, type):
+            # ASGI 3 as a class: its instances are awaited. Without __await__ it is a WSGI class (PEP 3333's AppClass).
+            return inspect.getattr_static(found, "__await__", None) is not None
+        if inspect.iscoroutinefunction(found) or "_is_coroutine" in getattr(found, "__dict__", ()):
+            return True  # the latter is asgiref's mark, which inspect knows from Python 3.12 on
+        names = _positional(found)
+        if names == _ASGI_NAMES:
+            return True
+        if len(names) == 2:
+            return False
+        if isinstance(found, functools.partial):
+            found = found.func
+            continue
+        inner = _inner(found)
+        if inner is None:
+            return False
+        found = inner
+    return False
+
+
+def _positional(found: Any) -> list[str]:
+    """The names of what has to be given to `found`, which is no class; empty where it does not say."""
+    plain = isinstance(found, types.FunctionType | types.MethodType | functools.partial)
+    try:
+        parameters = inspect.signature(found if plain else _call_of(found), follow_wrapped=False).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [each.name for each in parameters if each.kind in kinds and each.default is each.empty]
+
+
+def _call_of(found: Any) -> Any:
+    """What Python calls when an instance is called: its type's __call__, which may be a slot that each one fills."""
+    call = inspect.getattr_static(type(found), "__call__")
+    return call.__get__(found, type(found)) if hasattr(type(call), "__get__") else call
+
+
+def _inner(found: Any) -> Any:
+    """What a call of `found` leads to, as far as it shows; None where it does not."""
+    wrapped = getattr(found, "__wrapped__", None)
+    if wrapped is not None and wrapped is not found:
+        return wrapped
+    if isinstance(found, types.FunctionType | types.BuiltinFunctionType):
+        return None
+    if isinstance(found, types.MethodType):
+        return found.__func__
+    call = _call_of(found)
+    return call if callable(call) and not isinstance(call, types.MethodWrapperType) else None
+
+
+def _check(uri: str, found: Any, *, from_factory: bool, judged: bool) -> None:
     """Refuse what certainly cannot answer a request, now and not at the first one."""
     if not callable(found):
         raise AppLoadError(f"application: expected a callable, got {_kind(found)} ({uri})")
-    call = found if isinstance(found, types.FunctionType) else inspect.getattr_static(type(found), "__call__", None)
-    if inspect.iscoroutinefunction(call):
-        raise AppLoadError(
-            f"application: expected a WSGI application, got an ASGI one ({uri}); "
-            "asgi workers are not built yet in this version of Ostler"
-        )
+    if not judged:
+        return
     # Decorators may show another signature than the one that counts: only plain functions are judged.
     if isinstance(found, types.FunctionType) and not hasattr(found, "__wrapped__"):
+        asgi = interface_of(found) == "asgi"
+        arguments = _ASGI_NAMES if asgi else ["environ", "start_response"]
         try:
-            inspect.signature(found).bind(None, None)
+            inspect.signature(found).bind(*arguments)
         except TypeError:
             needed = sum(p.default is p.empty for p in inspect.signature(found).parameters.values())
             cure = f"; if it makes the application, write {uri}()" if not from_factory and needed == 0 else ""
+            if asgi and cure:
+                cure = "; an async function cannot make the application"
             raise AppLoadError(
-                f"application: expected a callable for (environ, start_response), got a function with "
-                f"{len(inspect.signature(found).parameters)} parameters ({uri}){cure}"
+                f"application: expected a callable for ({', '.join(arguments)}), got {'an async' if asgi else 'a'} "
+                f"function with {len(inspect.signature(found).parameters)} parameters ({uri}){cure}"
             ) from None
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from ostler.app.environ import ConnectionEnviron, Environ, EnvironTemplate
 from ostler.app.files import copy_file, regular_file
@@ -29,8 +29,15 @@ StartResponse = Callable[..., Write]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
+ALREADY_HANDLED: Final = cast(Iterable[bytes], object())
+"""Gunicorn's `workers.base_async.ALREADY_HANDLED`: who returns it has answered by itself, or wants no answer."""
+
+
 class Sink(Protocol):
     """Where an exchange's output goes. One per client; called by the thread that runs the application."""
+
+    muted: bool
+    """The application has sent or received something over the client's socket: its response goes nowhere."""
 
     def deliver(self) -> None:
         """Send what the exchange has queued; return when it is in the kernel or in a bounded buffer.
@@ -48,6 +55,9 @@ class Sink(Protocol):
 
     def client_disconnected(self) -> bool:
         """Whether the client is known to have left."""
+
+    def socket(self) -> object:
+        """The client's socket, for an application that will speak another protocol over it."""
 
 
 class FileWrapper:
@@ -85,6 +95,11 @@ class Response:
         self.status_code = 0
         self.fields: Fields = []
         self.head_sent = False
+
+    @property
+    def muted(self) -> bool:
+        """See `Sink.muted`."""
+        return self._sink.muted
 
     def start_response(self, status: str, fields: Fields, exc_info: ExcInfo | None = None) -> Write:
         """PEP 3333's start_response.
@@ -159,6 +174,7 @@ class WsgiAdapter:
         environ = self._template.build(shared, exchange.head)
         environ["wsgi.early_hints"] = _EarlyHints(exchange, sink, response)
         environ["ostler.client_disconnected"] = sink.client_disconnected
+        environ["gunicorn.socket"] = sink.socket()
         return environ
 
     def serve(self, environ: Environ, exchange: Exchange, sink: Sink, response: Response) -> None:
@@ -175,6 +191,8 @@ class WsgiAdapter:
                         close()
         except BaseException as error:  # noqa: BLE001  SystemExit and GeneratorExit of an application end its request only
             self.fail(error, exchange, response)
+        if sink.muted:
+            _close_muted(exchange, response)
 
     def fail(self, error: BaseException, exchange: Exchange, response: Response) -> None:
         """Turn an exception into what the client and the log are told."""
@@ -186,6 +204,8 @@ class WsgiAdapter:
             case ClientGone():
                 self._log.debug(fields("client gone", method=head.method, path=head.path, error=error))
                 exchange.abort()
+            case _ if response.muted:
+                self._end_muted(error, exchange)
             case StopIteration():
                 # flask-sock and others end a hijacked connection this way under Gunicorn.
                 level = logging.DEBUG if exchange.started else logging.WARNING
@@ -205,6 +225,9 @@ class WsgiAdapter:
                 self._answer(HttpError(500), exchange, response)
 
     def _send(self, blocks: Iterable[bytes], exchange: Exchange, sink: Sink, response: Response) -> None:
+        if sink.muted:
+            _exhaust(blocks)
+            return
         kind = type(blocks)
         if kind is list or kind is tuple:
             # All blocks exist already: delivering them as one holds nothing back, and the length is known.
@@ -216,19 +239,26 @@ class WsgiAdapter:
         elif kind is FileWrapper and self._send_file(cast(FileWrapper, blocks), exchange, sink, response):
             pass
         else:
-            for block in blocks:
-                if not isinstance(block, bytes):
-                    raise TypeError(f"response blocks must be bytes, found {type(block).__name__}")
-                if block:
-                    if not response.head_sent:
-                        response.start(None)
-                    exchange.write(block)
-                    sink.deliver()
-            if not response.head_sent:
-                response.start(0)
+            self._send_blocks(blocks, exchange, sink, response)
+            if sink.muted:
+                return
         exchange.end()
         # Before close(): what an application does there is work after the response.
         sink.finish()
+
+    def _send_blocks(self, blocks: Iterable[bytes], exchange: Exchange, sink: Sink, response: Response) -> None:
+        if blocks is ALREADY_HANDLED:
+            raise StopIteration
+        for block in blocks:
+            if not isinstance(block, bytes):
+                raise TypeError(f"response blocks must be bytes, found {type(block).__name__}")
+            if block and not sink.muted:
+                if not response.head_sent:
+                    response.start(None)
+                exchange.write(block)
+                sink.deliver()
+        if not response.head_sent and not sink.muted:
+            response.start(0)
 
     def _send_file(self, wrapper: FileWrapper, exchange: Exchange, sink: Sink, response: Response) -> bool:
         file = regular_file(wrapper.filelike)
@@ -263,6 +293,18 @@ class WsgiAdapter:
         response.status = f"{error.status} {error.reason}"
         response.status_code = error.status
 
+    def _end_muted(self, error: BaseException, exchange: Exchange) -> None:
+        """Of an application that took the socket: there is nobody to answer."""
+        head = exchange.head
+        match error:
+            case StopIteration():
+                pass  # how flask-sock and others end such a call, under Gunicorn too
+            case ConnectionError() | TimeoutError():
+                text = "the client of a taken socket is gone"
+                self._log.info(fields(text, method=head.method, path=head.path, error=error))
+            case _:
+                self._log_failure("error after the application took the socket", error, exchange)
+
     def _log_failure(self, sentence: str, error: BaseException, exchange: Exchange) -> None:
         summary, traceback_text = describe_exception(error)
         head = exchange.head
@@ -285,6 +327,20 @@ class _EarlyHints:
             return
         self._exchange.inform(103, [(_text(name), _text(value)) for name, value in fields])
         self._sink.deliver()
+
+
+def _exhaust(blocks: object) -> None:
+    """What an application returns that has taken the socket: its code may be in there; or it is no iterable at all."""
+    if isinstance(blocks, Iterable):
+        for _ in blocks:
+            pass
+
+
+def _close_muted(exchange: Exchange, response: Response) -> None:
+    """Nothing of a response is sent. In the access log it is the switch of protocols that the client asked for."""
+    exchange.abort()
+    if exchange.head.upgrade is not None:
+        response.status = "101 Switching Protocols"
 
 
 def _deliver(block: bytes, exchange: Exchange, sink: Sink) -> None:

@@ -11,9 +11,9 @@ brings bytes). A body that ends early raises; it never looks complete (RFC 9112 
 import contextlib
 import io
 import tempfile
-import threading
 from typing import Any, Final, Protocol
 
+from ostler import real
 from ostler.http.connection import END, NEED_DATA, Exchange
 from ostler.http.errors import HttpError
 
@@ -68,7 +68,7 @@ class Budget:
     def __init__(self, limit_bytes: int = WORKER_SPILL_BYTES, directory: str | None = None) -> None:
         self.directory = directory
         self._left = limit_bytes
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
 
     def take(self, size: int) -> bool:
         """Reserve `size` bytes; False when the worker's share is used up."""

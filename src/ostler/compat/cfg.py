@@ -2,14 +2,20 @@
 
 Values are those that were read when the generation was made. A hook cannot change them: workers, listeners and logs
 have been made from them, so `cfg.set()` and assignments raise and say where to do it. Attributes that are no settings
-may be stored, as in Gunicorn. `Config()` by itself (gunicorn.config.Config, in a script or a test) starts with the
-defaults, and there `set()` works.
+may be stored, as in Gunicorn.
+
+`Config()` by itself is a draft: `set()` works there, and `validate()` makes of it what a server can be run with. It is
+the cfg of a program that embeds the server (application.py), which is a draft until the server takes it.
+
+Rules for editing: what a value may be is decided in `config/`; here it is only kept and shown.
 """
 
+import argparse
 import copy
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Self
@@ -17,17 +23,21 @@ from typing import Any, ClassVar, Final, Self
 from ostler.compat.logger_class import logger_class_of
 from ostler.compat.look_alike import LookAlike
 from ostler.compat.shapes import bound_address, value_of
-from ostler.compat.worker_view import KINDS
+from ostler.compat.worker_class import known_class, name_of
 from ostler.config.address import Network
+from ostler.config.arguments import plain_parser
 from ostler.config.parse import BadValue
 from ostler.config.pastedeploy import global_conf_of
 from ostler.config.sections import ENTRIES
 from ostler.config.setting import Section, Setting
-from ostler.config.settings import Hooks, Settings
+from ostler.config.settings import Hooks, Settings, resolve
+from ostler.config.sources import start_directory
+from ostler.errors import ConfigError
 from ostler.observe.logs import Logs
 
 _BY_NAME: Final = {entry.name: entry for entry in ENTRIES}
 _ORDER: Final = {entry.name: number for number, entry in enumerate(ENTRIES)}
+_ORIGIN: Final = "cfg.set"
 _SECTIONS: Final = {Section.TLS: "SSL", Section.HTTP2: "HTTP/2"}  # where Gunicorn's chapter is not ours in title case
 
 
@@ -86,29 +96,39 @@ class Config(LookAlike):
     """A view of Settings in Gunicorn's names and shapes."""
 
     _called: ClassVar[str] = "cfg"
-    _reasons: ClassVar[Mapping[str, str]] = {"parser": "its flags and settings are listed by `ostler settings`"}
-
     usage: str | None
     prog: str
+    _settings: Settings
+    ostler_app: Any
+    """The object of the program that embeds this server; None: it was started by our command."""
 
     def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
         """One of its own, with the defaults."""
         self._become(Settings.defaults(wsgi_app=""), None, os.environ)
-        self._own = True
+        self._draft = True
+        self._directory = start_directory(os.environ)
         self.usage = usage
-        self.prog = prog or self.prog
+        self.prog = prog or os.path.basename(sys.argv[0])
+        for name, value in _platform_defaults(os.environ).items():
+            self._settings = _changed(self._settings, name, value)
 
     @classmethod
-    def of(cls, settings: Settings, logs: Logs | None, environ: Mapping[str, str]) -> Self:
-        """That of a server. environ: as it was before anything changed it. logs: of the process, for its Logger."""
+    def of(cls, settings: Settings, logs: Logs | None, environ: Mapping[str, str], app: object = None) -> Self:
+        """That of a server. environ: as it was before anything changed it. logs: of the process, for its Logger. app:
+        of the program that embeds it.
+        """
         made = cls.__new__(cls)
         made._become(settings, logs, environ)
+        made.ostler_app = app
         return made
 
     def _become(self, settings: Settings, logs: Logs | None, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._ostler_logs = logs
-        self._own = False
+        self._draft = False
+        self._directory = settings.chdir
+        self._given: dict[str, Any] = {}
+        self.ostler_app = None
         self.usage = None
         self.prog = "ostler"
         self.env_orig = dict(environ)
@@ -135,13 +155,25 @@ class Config(LookAlike):
         """Raises AttributeError in a running server or for no setting, TypeError for a value that cannot be used."""
         if (entry := _BY_NAME.get(name)) is None:
             raise AttributeError(f"cfg has no setting {name!r}")
-        if not self._own:
+        if not self._draft:
             raise AttributeError(_fixed(name))
         try:
             read = None if value is None else entry.read(value)
         except BadValue as error:
-            raise TypeError(error.message(name, "cfg.set")) from None
+            raise TypeError(error.message(name, _ORIGIN)) from None
+        if name == "chdir" and isinstance(read, str):
+            read = os.path.normpath(os.path.join(self._directory, read))
+        if read is None:
+            self._given.pop(name, None)
+        else:
+            self._given[name] = read
         self._settings = _changed(self._settings, name, entry.default_value() if read is None else read)
+
+    def take(self) -> Settings:
+        """For the server that runs with it: from now on it cannot be changed. Raises ConfigError."""
+        self.validate()
+        self._draft = False
+        return self._settings
 
     # -- what Gunicorn makes of several settings, or of one ------------------------------------------------------
 
@@ -151,11 +183,11 @@ class Config(LookAlike):
 
     @property
     def worker_class_str(self) -> str:
-        return self._settings.worker_class
+        return name_of(self._settings)
 
     @property
     def worker_class(self) -> type:
-        return KINDS[self._settings.worker_class]
+        return known_class(self._settings)
 
     @property
     def logger_class(self) -> type:
@@ -205,8 +237,16 @@ class Config(LookAlike):
     def get_cmd_args_from_env(self) -> list[str]:
         return shlex.split(self.env_orig.get("GUNICORN_CMD_ARGS", ""))
 
+    def parser(self) -> argparse.ArgumentParser:
+        """Gunicorn's flags and ours; what it does not understand ends the process, as argparse has it."""
+        return plain_parser(self.usage, self.prog)
+
     def validate(self) -> None:
-        """Settings that do not go together were refused when they were read."""
+        """Make of a draft what a server can be run with: paths absolute, all values together. Raises ConfigError."""
+        if self._draft:
+            given = _read_platform_defaults(os.environ, self._given) | self._given
+            origins = {name: _ORIGIN if name in self._given else str(_BY_NAME[name].env) for name in given}
+            self._settings = resolve(given, origins, self._directory, names_application=False)
 
     def __str__(self) -> str:
         width = max(map(len, _BY_NAME))
@@ -216,11 +256,33 @@ class Config(LookAlike):
     def __reduce__(self) -> tuple[Any, ...]:
         """Without the logs, which are of this process. Fails for hooks that are not importable, as Gunicorn's does."""
         values = {field.name: _plain(getattr(self._settings, field.name)) for field in fields(Settings)}
-        return _unpickled, (values, self.env_orig)
+        return _unpickled, (values, self.env_orig, self._given if self._draft else None, self._directory)
 
 
-def _unpickled(values: dict[str, Any], environ: dict[str, str]) -> Config:
-    return Config.of(Settings(**values), None, environ)
+def _unpickled(values: dict[str, Any], environ: dict[str, str], given: dict[str, Any] | None, start: str) -> Config:
+    made = Config.of(Settings(**values), None, environ)
+    made._draft, made._given, made._directory = given is not None, given or {}, start
+    return made
+
+
+def _read_platform_defaults(environ: Mapping[str, str], given: Collection[str]) -> dict[str, Any]:
+    """Defaults that variables of the platform change, such as PORT. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    for entry in ENTRIES:
+        if entry.env is not None and entry.env in environ and entry.name not in given:
+            try:
+                found[entry.name] = entry.read(entry.from_env(environ[entry.env]))
+            except BadValue as error:
+                raise ConfigError(error.message(entry.name, entry.env)) from None
+    return found
+
+
+def _platform_defaults(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The same, to be shown; what is wrong with them is told when they are used."""
+    try:
+        return _read_platform_defaults(environ, ())
+    except ConfigError:
+        return {}
 
 
 def _plain(value: object) -> object:

@@ -78,13 +78,14 @@ class Logger:
     def __init__(self, cfg: Any) -> None:
         self.error_log = logging.getLogger(ERROR_LOGGER)
         self.access_log = logging.getLogger(ACCESS_LOGGER)
+        self.cfg = cfg
         if not self._is_set_up(cfg):
             self.error_log.propagate = self.access_log.propagate = False
+            self._drop_ours()  # a `setup` that does something else finds loggers without handlers, as Gunicorn's does
         self.error_handlers: list[logging.Handler] = []
         self.access_handlers: list[logging.Handler] = []
         self.logfile: TextIO | None = None
         self.lock = threading.Lock()
-        self.cfg = cfg
         self.setup(cfg)
 
     # -- setting up ------------------------------------------------------------------------------------------
@@ -98,10 +99,7 @@ class Logger:
             return
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
-        for log in (self.error_log, self.access_log):
-            for handler in log.handlers[:]:
-                if getattr(handler, "_gunicorn", False):
-                    self._drop(log, handler)
+        self._drop_ours()
         self._capture()
         self._set_handler(self.error_log, cfg.errorlog, self._error_formatter())
         if cfg.accesslog is not None:
@@ -141,6 +139,12 @@ class Logger:
 
     def _get_gunicorn_handler(self, log: logging.Logger) -> logging.Handler | None:
         return next((handler for handler in log.handlers if getattr(handler, "_gunicorn", False)), None)
+
+    def _drop_ours(self) -> None:
+        for log in (self.error_log, self.access_log):
+            for handler in log.handlers[:]:
+                if getattr(handler, "_gunicorn", False):
+                    self._drop(log, handler)
 
     def _drop(self, log: logging.Logger, handler: logging.Handler) -> None:
         log.removeHandler(handler)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from ostler.app.loader import apply_paths
 from ostler.compat import finder
+from ostler.compat.arbiter import Arbiter
 from ostler.compat.hook_views import GunicornViews
 from ostler.config.report import describe_settings
 from ostler.config.sources import ServerSection, load_settings
@@ -58,7 +59,8 @@ def serve(app: Application, global_conf: dict[str, str], **local_conf: str) -> N
             sys.stderr.write("".join(f"{notice}\n" for notice in settings.notices))
             status = 0
         else:
-            status = run_master(Launch(read_again, settings, GunicornViews(environ, context), context, environ))
+            views = GunicornViews(environ, context, Arbiter.of_command(context))
+            status = run_master(Launch(read_again, settings, views, context, environ))
     except OstlerError as error:
         traceback_text = error.traceback_text if isinstance(error, ConfigFileError) else ""
         sys.stderr.write(f"{traceback_text}Error: {error}\n")

@@ -1,7 +1,11 @@
-"""server, as the hooks get it: shaped as Gunicorn's Arbiter. See look_alike.py for the rules.
+"""server, as hooks get it: shaped as Gunicorn's Arbiter. See look_alike.py for the rules.
 
-Its methods do to the real server what an operator does, by signals: the master hears them when it is back in its loop,
-after the hook. They work in a worker's hooks too.
+Its methods do to the real server what an operator does, or tell the supervisor what is wanted; they end or fork nothing
+themselves. A class of one's own (arbiter.py) may override those that Gunicorn's loop calls: manage_workers,
+murder_workers, reap_workers about once a second and after deaths, start and init_signals before the first worker,
+handle_* and what these call in place of what the master does at a signal (roles/arbitration.py).
+
+Rules for editing: as Gunicorn's, methods call each other, so that one which is overridden is heard of.
 """
 
 import contextlib
@@ -9,18 +13,16 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, NoReturn
 
 from ostler.compat.look_alike import LookAlike
-from ostler.compat.worker_view import KINDS, ApplicationView, CfgOf, ListenerView, WorkerView
-from ostler.observe.hooks import MasterFacts, WorkerFacts
+from ostler.compat.worker_view import ApplicationView, CfgOf, ListenerView
+from ostler.compat.workers.base import Worker
+from ostler.observe.hooks import MasterFacts, Orders, WorkerFacts
 
 _kill = os.kill
 _getpid = os.getpid
 _getppid = os.getppid
-
-_HANDLERS: Final = ("hup", "term", "int", "quit", "ttin", "ttou", "usr1", "usr2", "winch")
-_LOOP: Final = "the supervisor alone starts and ends workers; num_workers is changed by TTIN, TTOU or a reload"
 
 
 class ServerView(LookAlike):
@@ -28,31 +30,53 @@ class ServerView(LookAlike):
 
     _called = "server"
     _absent = (
-        "run setup start init_signals signal signal_chld handle_chld handle_cld maybe_promote_master SIG_QUEUE SIGNALS"
-        " SIG_NAMES WAKEUP_REQUEST master_name dirty_arbiter_pid dirty_arbiter wait_for_signals"
-    )
-    _reasons: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("spawn_worker", "spawn_workers", "manage_workers", "murder_workers", "reap_workers"), _LOOP
+        "signal signal_chld handle_chld handle_cld maybe_promote_master SIG_QUEUE WAKEUP_REQUEST master_name"
+        " dirty_arbiter_pid dirty_arbiter spawn_dirty_arbiter manage_dirty_arbiter wait_for_signals"
     )
 
     WORKER_BOOT_ERROR: ClassVar = 3
     APP_LOAD_ERROR: ClassVar = 4
+    SIGNALS: ClassVar = [
+        *(signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM, signal.SIGTTIN, signal.SIGTTOU),
+        *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH),
+    ]
+    SIG_NAMES: ClassVar = {
+        getattr(signal, name): name[3:].lower() for name in dir(signal) if name[:3] == "SIG" and name[3] != "_"
+    }
 
-    def __init__(
-        self,
-        facts: MasterFacts,
-        worker_of: Callable[[WorkerFacts], WorkerView],
-        cfg_of: CfgOf,
-        start: Mapping[Any, Any],
-    ) -> None:
-        self._facts = facts
-        self._worker_of = worker_of
-        self._cfg_of = cfg_of
+    def __init__(self, start: Mapping[Any, Any]) -> None:
+        """start: program (0), args and cwd of the start."""
+        self._worker_of: Callable[[WorkerFacts], Worker] = _no_worker
+        self._orders: Orders | None = None
+        self._log: Any = None
+        self._stops = False
         self.START_CTX = start
+
+    def show(self, facts: MasterFacts, worker_of: Callable[[WorkerFacts], Worker] | None, cfg_of: CfgOf) -> None:
+        """From now on it is this server that is seen here. worker_of: None while there are no workers."""
+        self._facts = facts
+        self._worker_of = worker_of or _no_worker
+        self._cfg_of = cfg_of
+
+    def take_orders(self, orders: Orders) -> None:
+        self._orders = orders
+
+    def own(self, method: str) -> Callable[[], object] | None:
+        """A method that somebody has overridden."""
+        if getattr(type(self), method) is getattr(ServerView, method) and method not in vars(self):
+            return None
+        found: Callable[[], object] = getattr(self, method)
+        return found
+
+    # -- what it shows -----------------------------------------------------------------------------------------
 
     @property
     def log(self) -> Any:
-        return self._facts.log
+        if self._facts.log is not None:
+            return self._facts.log
+        if self._log is None:  # of a server that does not run yet
+            self._log = self.cfg.logger_class(self.cfg)
+        return self._log
 
     @property
     def pid(self) -> int:
@@ -63,8 +87,8 @@ class ServerView(LookAlike):
         return self._cfg_of(self._facts.settings, self._facts.log)
 
     @property
-    def app(self) -> ApplicationView:
-        return ApplicationView(self._facts.settings, self.cfg, None)
+    def app(self) -> Any:
+        return self.cfg.ostler_app or ApplicationView(self._facts.settings, self.cfg, None)
 
     @property
     def address(self) -> Any:
@@ -80,7 +104,8 @@ class ServerView(LookAlike):
 
     @property
     def worker_class(self) -> type:
-        return KINDS[self._facts.settings.worker_class]
+        found: type = self.cfg.worker_class
+        return found
 
     @property
     def worker_age(self) -> int:
@@ -108,10 +133,16 @@ class ServerView(LookAlike):
 
     @property
     def num_workers(self) -> int:
+        """The goal. In the master it may be set, as TTIN and TTOU do it."""
         return self._facts.num_workers
 
+    @num_workers.setter
+    def num_workers(self, value: int) -> None:
+        if (orders := self._in_master("num_workers")) is not None:
+            orders.change_goal(value - self._facts.num_workers)
+
     @property
-    def WORKERS(self) -> dict[int, WorkerView]:
+    def WORKERS(self) -> dict[int, Worker]:
         return {pid: self._worker_of(worker) for pid, worker in self._facts.workers.items()}
 
     @property
@@ -122,49 +153,119 @@ class ServerView(LookAlike):
     def _suffix(self) -> str:
         return ".2" if self._facts.old_master_pid else ""
 
-    # -- what a hook may ask the server to do --------------------------------------------------------------------
+    # -- workers ------------------------------------------------------------------------------------------------
 
-    def __getattr__(self, name: str) -> Any:
-        word = name.removeprefix("handle_")
-        if word != name and word in _HANDLERS:
-            return lambda: self._send(getattr(signal, f"SIG{word.upper()}"))
-        raise AttributeError(self._problem(name), name=name, obj=self)
+    def manage_workers(self) -> None:
+        """In the master: the goal holds again; for workers of `spawn_worker`, as many of the oldest go."""
+        if (orders := self._in_master("manage_workers")) is not None:
+            orders.end_extras()
+
+    def spawn_worker(self) -> int | None:
+        """In the master: one worker more than the goal, for now. Its pid, or None while a mold forks it."""
+        orders = self._in_master("spawn_worker")
+        return None if orders is None else orders.spawn()
+
+    def spawn_workers(self) -> None:
+        """Nothing is left to do: who is missing is started at once."""
+
+    def murder_workers(self) -> None:
+        """Nothing is left to do: workers that hang are found by the supervisor."""
+
+    def reap_workers(self) -> None:
+        """Nothing is left to do: the dead are buried by the master's loop."""
 
     def kill_worker(self, pid: int, sig: int) -> None:
-        """In the master: send `sig` to one of its workers. Nothing happens when it is gone."""
-        if _getpid() != self._facts.pid:
-            raise RuntimeError("server.kill_worker: only the master knows who lives; call it in one of its hooks")
-        if pid in self._facts.workers:
-            with contextlib.suppress(ProcessLookupError):
-                _kill(pid, sig)
+        """In the master: have one of its workers replaced (TERM), or send it another signal; unless it is gone."""
+        orders = self._in_master("kill_worker")
+        if pid not in self._facts.workers:
+            return
+        if orders is not None and sig == signal.SIGTERM:
+            orders.send_away(pid)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            _kill(pid, sig)
 
     def kill_workers(self, sig: int) -> None:
         """In the master."""
-        for pid in list(self._facts.workers) or [0]:
+        self._in_master("kill_workers")
+        for pid in list(self._facts.workers):
             self.kill_worker(pid, sig)
 
+    def _in_master(self, method: str) -> Orders | None:
+        """Who takes orders. None: the master's loop does not run yet. Raises RuntimeError elsewhere."""
+        if _getpid() != self._facts.pid:
+            raise RuntimeError(f"server.{method}: only the master knows who lives; call it in one of its hooks")
+        return self._orders
+
+    # -- the server ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Nothing is left to do: it listens already."""
+
+    def init_signals(self) -> None:
+        """Nothing is left to do: signals are heard already."""
+
+    def handle_hup(self) -> None:
+        self.reload()
+
+    def handle_usr2(self) -> None:
+        self.reexec()
+
+    def handle_term(self) -> None:
+        self.halt()
+
+    def handle_int(self) -> None:
+        self.stop(graceful=False)
+        self.halt()
+
+    def handle_quit(self) -> None:
+        self.stop(graceful=False)
+        self.halt()
+
+    def handle_ttin(self) -> None:
+        self._do(signal.SIGTTIN)
+
+    def handle_ttou(self) -> None:
+        self._do(signal.SIGTTOU)
+
+    def handle_usr1(self) -> None:
+        self._do(signal.SIGUSR1)
+
+    def handle_winch(self) -> None:
+        self._do(signal.SIGWINCH)
+
     def reload(self) -> None:
-        self._send(signal.SIGHUP)
+        self._do(signal.SIGHUP)
 
     def reexec(self) -> None:
-        self._send(signal.SIGUSR2)
+        self._do(signal.SIGUSR2)
 
     def stop(self, graceful: bool = True) -> None:
-        self._send(signal.SIGTERM if graceful else signal.SIGQUIT)
+        if not (graceful and self._stops):  # a quick stop is not made a graceful one
+            self._stops = True
+            self._do(signal.SIGTERM if graceful else signal.SIGQUIT)
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """Stops gracefully. A status of one's own cannot be had: the log says so."""
+        """Stop gracefully. A status of one's own is to be had in the master only: else the log says so."""
         if reason is not None:
             self.log.error("a hook halts the server: %s", reason)
-        if exit_status != 0:
-            text = "a hook asked for exit status %s, which is not built: a server that is told to stop ends with 0"
+        if exit_status != 0 and self._orders is not None and _getpid() == self._facts.pid:
+            self._orders.end_with(exit_status)
+        elif exit_status != 0:
+            text = "a hook asked for exit status %s, which only the master's can have: the server ends with 0"
             self.log.warning(text, exit_status)
         self.stop()
 
     def wakeup(self) -> None:
         """Nothing is left to do: the master wakes for whatever happens."""
 
-    def _send(self, number: int) -> None:
+    def _do(self, number: int) -> None:
+        """Within an answer to a signal at once; else the master hears it when it is back in its loop."""
         if self._facts.pid not in (_getpid(), _getppid()):
             raise RuntimeError(f"server: the master {self._facts.pid} is gone")
-        _kill(self._facts.pid, number)
+        if self._orders is None or _getpid() != self._facts.pid or not self._orders.do_signal(number):
+            _kill(self._facts.pid, number)
+
+
+def _no_worker(_facts: WorkerFacts) -> NoReturn:
+    raise RuntimeError("there are no workers before the server runs")

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import ostler
 from ostler.config.sections import TABLE
-from ostler.config.setting import FlagKind, Section, Setting
+from ostler.config.setting import FlagKind, Section, Setting, Takes
 from ostler.errors import UsageError
 
 _USAGE = (
@@ -73,6 +73,31 @@ class _Parser(argparse.ArgumentParser):
         """What a prefix may stand for: a flag of ours never takes a prefix away from one of Gunicorn's."""
         found: list[Any] = super()._get_option_tuples(option_string)
         return [each for each in found if each[0].dest not in _OURS] or found
+
+
+def plain_parser(usage: str | None, prog: str | None) -> argparse.ArgumentParser:
+    """The parser as programs know it that embed the server: it answers by itself, and ends the process on an error.
+
+    Values are as in `parse_arguments`, but integers where nothing else is possible; APP is in `args`.
+    """
+    parser = argparse.ArgumentParser(prog=prog, usage=usage)
+    parser.add_argument("-v", "--version", action="version", version=f"%(prog)s (version {ostler.__version__})\n")
+    parser.add_argument("args", nargs="*", help=argparse.SUPPRESS)
+    for entry in TABLE:
+        if entry.flags:
+            shape = _shape(entry)
+            if entry.takes in (Takes.INTEGER, Takes.INTEGER_OR_TEXT) and entry.kind is FlagKind.VALUE:
+                shape["type"] = _number if entry.takes is Takes.INTEGER else _number_or_text
+            parser.add_argument(*entry.flags, dest=entry.name, help=_help(entry), **shape)
+    return parser
+
+
+def _number(text: str) -> int:
+    return int(text, 0) if text[:2].lower() == "0x" else int(text)
+
+
+def _number_or_text(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 class _Answer(argparse.Action):

@@ -44,9 +44,9 @@ class Draft:
         self.origins = dict(origins)
         self.notices = list(notices)
 
-    def finish(self, directory: str) -> None:
+    def finish(self, directory: str, *, names_application: bool) -> None:
         """Put everything in its final form. `directory` is where the server was started. Raises ConfigError."""
-        self._choose_application(directory)
+        self._choose_application(directory, needed=names_application)
         base = self._enter(directory)
         self._place_paths(base)
         self.values["bind"] = self._addresses(base)
@@ -57,10 +57,10 @@ class Draft:
         self._check_tls()
         self._tell_what_has_no_effect()
 
-    def _choose_application(self, directory: str) -> None:
+    def _choose_application(self, directory: str, *, needed: bool) -> None:
         paste, app = self.values["paste"], self.values["wsgi_app"]
         if paste is None:
-            if not app:
+            if not app and needed:
                 raise ConfigError("no application given; expected MODULE[:ATTRIBUTE], e.g. ostler myapp:app")
             return
         self.values["paste"] = paste = _under(directory, paste)
@@ -127,7 +127,8 @@ class Draft:
                 raise ConfigError(f"refork_after: needs preload_app (from {where})")
             if values["worker_class"] != "sync":
                 kind = values["worker_class"]
-                raise ConfigError(f"refork_after: needs sync workers, not {kind}, which has threads (from {where})")
+                name = kind if isinstance(kind, str) else kind.__qualname__
+                raise ConfigError(f"refork_after: needs sync workers, not {name}, which has threads (from {where})")
             self._keep_from_reforking(where)
 
     def _keep_from_reforking(self, where: str) -> None:

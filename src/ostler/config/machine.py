@@ -62,6 +62,32 @@ def capacity(root: str = "/", cores: int | None = None) -> Capacity:
     return Capacity(min(cpus), min(groups.memory_limits(), default=None))
 
 
+@dataclass(frozen=True, slots=True)
+class OomCounter:
+    """The file that counts what the kernel's OOM killer has killed, and where that is."""
+
+    path: Path
+    where: str
+    """"cgroup /shop", or "machine"."""
+
+    def read(self) -> int | None:
+        """How many processes so far; None: it does not say."""
+        found = re.search(r"^oom_kill (\d+)$", _text(self.path), re.MULTILINE)
+        return None if found is None else int(found[1])
+
+
+def oom_counter(root: str = "/") -> OomCounter | None:
+    """That of our cgroup (version 2: memory.events; version 1: memory.oom_control), else the machine's (vmstat)."""
+    groups = _Groups(Path(root))
+    candidates = [
+        OomCounter(path, f"cgroup {groups.name_of(controller)}")
+        for controller, name in (("", "memory.events"), ("memory", "memory.oom_control"))
+        for path in groups.own_files(controller, name)
+    ]
+    candidates.append(OomCounter(Path(root) / "proc/vmstat", "machine"))
+    return next((counter for counter in candidates if counter.read() is not None), None)
+
+
 def _usable_cores() -> int:
     try:
         return len(os.sched_getaffinity(0))
@@ -101,6 +127,15 @@ class _Groups:
                 limit = _number(_text(group / name))
                 if limit is not None and limit < _NO_LIMIT_BYTES:
                     yield limit
+
+    def name_of(self, controller: str) -> str:
+        """The path of our cgroup."""
+        return self._own.get(controller, "/")
+
+    def own_files(self, controller: str, name: str) -> Iterator[Path]:
+        """Files of this name, of our own cgroup alone."""
+        for mount in self._mounts.get(controller) or [_Mount("/", point) for point in _USUAL[controller]]:
+            yield self._place(mount.point, _below(self.name_of(controller), mount.top)) / name
 
     def _upwards(self, controller: str) -> Iterator[Path]:
         for mount in self._mounts.get(controller) or [_Mount("/", point) for point in _USUAL[controller]]:

@@ -15,6 +15,7 @@ from ostler.config.draft import Draft
 from ostler.config.origins import DEFAULT_ORIGIN
 from ostler.config.sections import ENTRIES, HOOKS, TABLE
 from ostler.config.sections.hooks import Hook
+from ostler.config.sections.workers import is_kind
 from ostler.config.setting import ReloadEffect
 
 
@@ -56,7 +57,7 @@ class Settings:
     reuse_port: bool
 
     workers: int
-    worker_class: Literal["sync", "gthread"]  # sync with threads > 1 has become gthread
+    worker_class: str | type  # a kind (sync with threads > 1 is gthread), or a user's class, or its path or entry point
     threads: int
     worker_connections: int
     max_requests: int  # 0: never recycled
@@ -65,6 +66,14 @@ class Settings:
     graceful_timeout: int
     boot_timeout: int  # 0: off
     keepalive: int
+    asgi_loop: Literal["auto", "asyncio", "uvloop"]
+    asgi_lifespan: Literal["auto", "on", "off"]
+    asgi_disconnect_grace_period: int
+    websocket_max_message_size: int  # bytes; 0: none
+    ws_ping_interval: float  # 0: never
+    ws_ping_timeout: float  # 0: no limit
+    ws_per_message_deflate: bool
+    root_path: str  # "" or /PREFIX
 
     preload_app: bool
     preload_unsafe: Literal["warn", "refuse", "lazy"]
@@ -181,6 +190,11 @@ class Settings:
         return self.origins.get(name, DEFAULT_ORIGIN)
 
     @property
+    def kind(self) -> str:
+        """The worker kind; "" for a class of the user's own, of which only its process knows."""
+        return self.worker_class if isinstance(self.worker_class, str) and is_kind(self.worker_class) else ""
+
+    @property
     def is_tls(self) -> bool:
         """Whether clients speak TLS, on every address; as Gunicorn decides it."""
         return bool(self.certfile or self.keyfile)
@@ -197,22 +211,26 @@ class Settings:
 
 
 def resolve(
-    values: Mapping[str, Any], origins: Mapping[str, str], directory: str, notices: Sequence[str] = ()
+    values: Mapping[str, Any],
+    origins: Mapping[str, str],
+    directory: str,
+    notices: Sequence[str] = (),
+    *,
+    names_application: bool = True,
 ) -> Settings:
     """Put parsed values together: `values` holds what was given, the table's defaults fill the rest.
 
-    `directory` is where the server was started; `notices` are those of the sources. Raises ConfigError when values do
-    not go together or name files and directories that are not there.
+    `directory` is where the server was started; `notices` are those of the sources; `names_application`: one has to be
+    named (a program that embeds the server has its own). Raises ConfigError when values do not go together or name
+    files and directories that are not there.
     """
     draft = Draft({entry.name: entry.default_value() for entry in TABLE} | dict(values), origins, notices)
-    draft.finish(directory)
+    draft.finish(directory, names_application=names_application)
     hooks = Hooks(**{entry.name: draft.values.pop(entry.name, None) for entry in HOOKS if entry.acts})
     return _assemble(draft.values, hooks, draft.origins, draft.notices)
 
 
-def _assemble(
-    given: Mapping[str, Any], hooks: Hooks, origins: Mapping[str, str], notices: Sequence[str]
-) -> Settings:
+def _assemble(given: Mapping[str, Any], hooks: Hooks, origins: Mapping[str, str], notices: Sequence[str]) -> Settings:
     values: dict[str, Any] = {entry.name: entry.default_value() for entry in TABLE} | dict(given)
     others = {entry.name: values.pop(entry.name, None) for entry in ENTRIES if not entry.acts}
     values["user"] = os.geteuid() if values["user"] is None else values["user"]

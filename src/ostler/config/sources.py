@@ -93,7 +93,7 @@ def load_settings(
     """
     directory = directory if directory is not None else start_directory(environ)
     given = [*_from_words(argv, environ), *(_from_server(server) if server else ())]
-    with _working_in(directory):
+    with working_in(directory):
         # Variables may name hooks by path, which are imported from here.
         given = [*_from_variables(environ), *given]
         highest = {one.entry.name: one for one in given}
@@ -148,7 +148,7 @@ def _raw(entry: Setting, text: str, origin: str) -> object:
 
 
 @contextmanager
-def _working_in(directory: str) -> Iterator[None]:
+def working_in(directory: str) -> Iterator[None]:
     """In `directory`, which is also on sys.path, as configuration files and hooks by path expect it."""
     before = None
     with suppress(OSError):  # the directory of a former deployment may be gone; there is nothing to return to then

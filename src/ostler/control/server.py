@@ -18,6 +18,7 @@ import socket as _socket
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ostler import real
 from ostler.control.address import names_of
 from ostler.control.protocol import (
     Command,
@@ -42,7 +43,7 @@ _BACKLOG: Final = 8
 _BLOCK: Final = 4096
 _LATER: Final = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 
-_socket_class = _socket.socket
+_socket_class = real.Socket
 _unlink = os.unlink
 
 
@@ -217,7 +218,7 @@ class Server:
 
     def _accept(self) -> None:
         try:
-            sock, _ = self._listener.accept()
+            sock, _ = real.accept(self._listener)
         except OSError as error:
             if error.errno not in (*_LATER, errno.ECONNABORTED):  # no descriptor is left: poll would not wait any more
                 self._accepts = False

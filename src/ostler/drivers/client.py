@@ -2,22 +2,29 @@
 
 Ownership is the state. In READING, QUEUED, FLUSHING and LINGERING the client belongs to the thread that leads the
 reactor; in RUNNING to the thread that runs its exchange. What both may touch then is the transport's, under its lock.
+In TAKEN the application has the socket itself, and the reactor knows nothing of it (takeover.py).
 
-Editing rules: nothing here decides what happens next (clients.py does); nothing here blocks but `deliver` and
-`wait_for_body`, which are called by the thread that runs the application, and wait under a deadline.
+Editing rules: nothing here decides what happens next (clients.py does); nothing here blocks but `deliver`, `take_over`
+and `wait_for_body`, which are called by the thread that runs the application, and wait under a deadline.
 """
 
 import time
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final
+from errno import EAGAIN
+from functools import partial
+from math import isfinite
+from socket import MSG_DONTWAIT, MSG_PEEK
+from typing import Any, Final, Protocol
 
 from ostler.app.environ import ConnectionEnviron
 from ostler.app.wsgi_input import BodyBuffer, BodyIncomplete, ClientGone
+from ostler.drivers.bridge import Bridge
 from ostler.drivers.poller import GONE
+from ostler.drivers.takeover import ClientSocket, Takeover, discard
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.transport import Transport
-from ostler.http.connection import END, NEED_DATA, Wait
+from ostler.http.connection import END, NEED_DATA, Peer, Wait
 from ostler.http.errors import HttpError
 from ostler.http.h1 import H1Connection
 from ostler.http.h1_exchange import H1Exchange
@@ -36,6 +43,8 @@ class State(Enum):
     """A complete exchange waits for a thread."""
     RUNNING = auto()
     """A thread runs the application for it."""
+    TAKEN = auto()
+    """As RUNNING, but its socket is the application's."""
     FLUSHING = auto()
     """The exchange is over; its last bytes wait for the client."""
     LINGERING = auto()
@@ -43,12 +52,38 @@ class State(Enum):
     CLOSED = auto()
 
 
+class Attendant(Protocol):
+    """Who attends to a running exchange in the leader's own thread, and hears what the poller reports (live.py)."""
+
+    def on_event(self, event: int) -> None:
+        """READ or GONE."""
+
+    def on_room(self) -> None:
+        """Some of what waited for the client was sent."""
+
+    def on_late(self) -> None:
+        """The client's deadline is over: it was to send something."""
+
+    def on_gone(self) -> None:
+        """The transport failed, or the client took nothing in time."""
+
+
+class Table(Protocol):
+    """Where clients are found by their descriptors."""
+
+    def give_out(self, client: "Client") -> None:
+        """The application takes its socket: the descriptor may be anybody's from now on."""
+
+    def carried(self, client: "Client") -> None:
+        """The bridge of a socket that was taken has ended. Any thread."""
+
+
 class Client:
     """See the module's text. Made by `Clients` for each accepted or transferred connection."""
 
     __slots__ = (
         "_beat",
-        "_timeouts",
+        "_table",
         "_waited_s",
         "began",
         "body",
@@ -59,6 +94,8 @@ class Client:
         "environ",
         "exchange",
         "left",
+        "live",
+        "muted",
         "orderly",
         "raw",
         "reset",
@@ -66,17 +103,20 @@ class Client:
         "since",
         "state",
         "taken",
+        "takeover",
         "timed",
+        "timeouts",
         "transport",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  one place makes it
         self,
         transport: Transport,
         connection: H1Connection,
         environ: ConnectionEnviron,
         timeouts: Timeouts,
         beat: Callable[[], None],
+        table: "Table",
     ) -> None:
         self.transport = transport
         self.connection = connection
@@ -108,7 +148,14 @@ class Client:
         """The client sent its end of file: it left, or only closed its sending side."""
         self.taken = 0
         """Bytes dropped while lingering."""
-        self._timeouts = timeouts
+        self.live: Attendant | None = None
+        """While an exchange runs in the leader's own thread; a thread or a greenlet of its own needs none."""
+        self.takeover: Takeover | None = None
+        """In TAKEN, and from then on: what stands for the transport."""
+        self.muted = False
+        """The application speaks for itself: its response goes nowhere."""
+        self.timeouts = timeouts
+        self._table = table
         self._waited_s = 0.0
         """How long a thread has waited for the body of this exchange."""
         self._beat = beat
@@ -140,7 +187,10 @@ class Client:
         Raises:
             ClientGone: the transport failed, or the client took nothing within the write deadline.
         """
-        self.transport.deliver(self.connection.data_to_send())
+        if self.takeover is None:
+            self.transport.deliver(self.connection.data_to_send())
+        else:
+            self._deliver_taken(self.takeover)
 
     def finish(self) -> bool:
         """Send the end of an exchange without waiting. False: a leftover is lent to the reactor.
@@ -148,10 +198,25 @@ class Client:
         Raises:
             ClientGone: the transport failed.
         """
-        return self.transport.send(self.connection.data_to_send())
+        if self.takeover is None:
+            return self.transport.send(self.connection.data_to_send())
+        self._deliver_taken(self.takeover)
+        return True
+
+    def _deliver_taken(self, takeover: Takeover) -> None:
+        pieces = self.connection.data_to_send()
+        if self.muted:
+            discard(pieces)
+            return
+        try:
+            takeover.deliver(pieces)
+        except OSError as error:
+            raise ClientGone(f"the response did not reach the client: {error}") from error
 
     def client_disconnected(self) -> bool:
         """Whether the client is known to have closed its connection (or at least its sending side)."""
+        if self.takeover is not None:
+            return self.takeover.is_left()
         return self.transport.gone or self.left or self.transport.is_left()
 
     def wait_for_body(self) -> None:
@@ -161,8 +226,10 @@ class Client:
             BodyIncomplete: not enough of it came within the deadlines (408).
             ClientGone: the transport failed.
         """
+        if self.takeover is not None:
+            raise BodyIncomplete(HttpError(400, "the application took the socket before it had read the body"))
         self.deliver()  # a 100 Continue may wait there
-        began, transport, patience = time.monotonic(), self.transport, self._timeouts.streamed_body
+        began, transport, patience = time.monotonic(), self.transport, self.timeouts.streamed_body
         end_s = patience.deadline(0.0, self.came, self._waited_s) - self._waited_s
         while True:
             try:
@@ -181,6 +248,67 @@ class Client:
                 self.came += len(data)
                 self.connection.receive(data)
                 return
+
+    # -- for an application that takes the socket ------------------------------------------------------------
+
+    def socket(self) -> ClientSocket:
+        """The socket of the running exchange, for its environ. Costs nothing while nobody uses it."""
+        assert self.exchange is not None
+        return ClientSocket(self, self.exchange)
+
+    @property
+    def peer(self) -> Peer:
+        """See `takeover.Owner`."""
+        return self.connection.peer
+
+    @property
+    def sock(self) -> Any:
+        """See `takeover.Owner`."""
+        return self.transport.sock if self.takeover is None else self.takeover.outside
+
+    def is_at(self, exchange: object) -> bool:
+        """See `takeover.Owner`."""
+        return self.exchange is exchange and (self.state is State.RUNNING or self.state is State.TAKEN)
+
+    def peek(self, size: int) -> bytes:
+        """See `takeover.Owner`."""
+        received = self.connection.received
+        if len(received):
+            return bytes(received.data[received.start : received.start + size])
+        if not self.transport.secured:
+            return self.transport.sock.recv(size, MSG_PEEK | MSG_DONTWAIT)
+        if self.client_disconnected():
+            return b""
+        raise BlockingIOError(EAGAIN, "whether TLS has anything is known when it is read")
+
+    def take_over(self) -> Takeover:
+        """See `takeover.Owner`. Waits until all that was queued is sent, under the write deadline.
+
+        Raises:
+            OSError: the transport failed (ClientGone), or there are no descriptors left; nothing was taken.
+        """
+        if self.takeover is not None:
+            return self.takeover
+        transport = self.transport
+        self.deliver()
+        transport.wait_until_sent()
+        received = self.connection.received
+        bridge = None
+        if len(received) or transport.secured:
+            unread = bytes(received.data[received.start :])
+            bridge = Bridge(transport.sock, transport.stream, unread, self.timeouts.linger_total_s)
+        # From here on nothing may fail.
+        received.clear()
+        self.connection.closing = True
+        with transport.lock:
+            self.state = State.TAKEN
+            transport.unwatch()
+        self._table.give_out(self)
+        write_s = self.timeouts.write.silence_s
+        self.takeover = takeover = Takeover(transport.sock, bridge, write_s if isfinite(write_s) else None)
+        if bridge is not None:
+            bridge.start(partial(self._table.carried, self))
+        return takeover
 
     # -- for whoever owns it between two calls of the application --------------------------------------------
 
@@ -219,7 +347,7 @@ class Client:
         transport = self.transport
         with transport.lock:
             state = self.state
-            if state is State.READING or state is State.CLOSED:
+            if state is State.READING or state is State.CLOSED or state is State.TAKEN:
                 return False
             if event & GONE and transport.is_gone():
                 self.left = True
@@ -258,7 +386,7 @@ class Client:
         if self.left or (self.orderly and not transport.has_unread()):
             transport.stream.close_notify()
             return False
-        return transport.hang_up() and self._timeouts.linger_s > 0
+        return transport.hang_up() and self.timeouts.linger_s > 0
 
     def forget_exchange(self) -> None:
         """Let go of the exchange and its body."""
@@ -271,5 +399,8 @@ class Client:
     def close(self) -> None:
         """Close the transport. The reactor has forgotten this client already."""
         self.state = State.CLOSED
-        self.transport.close(self.connection.data_to_send())
+        if self.takeover is not None and self.takeover.bridged and not self.takeover.carried:
+            self.takeover.cut()  # the thread of the bridge closes the transport
+        else:
+            self.transport.close(self.connection.data_to_send())
         self.forget_exchange()

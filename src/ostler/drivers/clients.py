@@ -27,9 +27,11 @@ from ostler.drivers.outbox import Reserve
 from ostler.drivers.poller import READ, WRITE, Poller
 from ostler.drivers.ready import Ready
 from ostler.drivers.stream import PlainStream, Stream
+from ostler.drivers.taken import Taken
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.transfer import Transferred
 from ostler.drivers.transport import Transport
+from ostler.drivers.waiting import THREADS, Waiting
 from ostler.http.connection import Peer, Wait
 from ostler.http.encode import DateField
 from ostler.http.errors import HttpError
@@ -65,6 +67,7 @@ class Clients:
         spill_directory: str | None = None,
         rules: Rules = NO_RULES,
         protocol: str = "http",
+        waiting: Waiting = THREADS,
     ) -> None:
         """`beat` is called by a thread that runs the application and waits for its client: that is no hang."""
         self.now = _monotonic()
@@ -72,6 +75,7 @@ class Clients:
         self.ready = Ready()
         """Clients with a complete exchange, which wait for a thread."""
         self._open: dict[int, Client] = {}
+        self._taken = Taken(self._open, self.drop)
         self._poller = poller
         self._doors = doors
         self._has_permit = has_permit
@@ -86,6 +90,7 @@ class Clients:
         self._bodies = Budget(WORKER_MEMORY_BYTES)
         self._reserve = Reserve(spill_directory)
         self._protocol = protocol
+        self._waiting = waiting
         self.handover = Handover(doors, timeouts, self.drop)
         self._eviction = Eviction(log, self.drop)
         self._deadlines = Deadlines(self._open, doors, self.handover, log, self._refuse, self._dismiss, self.drop)
@@ -95,7 +100,11 @@ class Clients:
             self.admission = Admission(rules, timeouts.greeting_s, poller, log, self._admit, self._decline)
 
     def __len__(self) -> int:
-        return len(self._open) + (0 if self.admission is None else len(self.admission))
+        return len(self._open) + len(self._taken) + (0 if self.admission is None else len(self.admission))
+
+    def descriptors(self) -> list[int]:
+        """Of all that are open."""
+        return list(self._open)
 
     def get(self, fd: int) -> Client | None:
         """The client behind a descriptor."""
@@ -141,9 +150,11 @@ class Clients:
         self._refuse(self._make(sock, PlainStream(sock), peer, "http"), error)
 
     def _make(self, sock: socket.socket, stream: Stream, peer: Peer, protocol: str) -> Client:
-        transport = Transport(sock, stream, self._poller, self._timeouts, self._reserve, self._beat)
+        transport = Transport(sock, stream, self._poller, self._timeouts, self._reserve, self._beat, self._waiting)
         connection = _CONNECTIONS[protocol](self._limits, peer, self._date)
-        client = Client(transport, connection, self._template.for_connection(peer), self._timeouts, self._beat)
+        client = Client(
+            transport, connection, self._template.for_connection(peer), self._timeouts, self._beat, self._taken
+        )
         if self._doors.stopping:
             connection.drain()
         self._open[transport.fd] = client
@@ -170,6 +181,9 @@ class Clients:
                 self._readable(client)
         elif state is State.LINGERING:
             self._linger(client)
+        elif client.live is not None:
+            if event & ~WRITE:
+                client.live.on_event(event)
         elif event & ~WRITE and client.overhear(event):
             self.drop(client)
 
@@ -198,6 +212,11 @@ class Clients:
         except ClientGone:
             if client.state is State.FLUSHING:
                 self.drop(client)
+            elif client.live is not None:
+                client.live.on_gone()
+            return
+        if client.live is not None:
+            client.live.on_room()
             return
         with client.transport.lock:  # meanwhile its thread may have gone on, and left something over again
             over = done and client.state is State.FLUSHING and not client.transport.lent
@@ -264,10 +283,11 @@ class Clients:
         exchange = client.exchange
         assert exchange is not None
         client.orderly = not exchange.head.keep_alive and exchange.body_left() is None
-        client.reset = exchange.aborted and exchange.until_close
+        client.reset = exchange.aborted and exchange.until_close and not client.muted
         client.served = True
         client.forget_exchange()
-        self._send_end(client)
+        if client.takeover is None or self._taken.take_back(client, client.takeover):
+            self._send_end(client)
 
     def _send_end(self, client: Client) -> None:
         try:
@@ -366,6 +386,9 @@ class Clients:
     def fail(self, client: Client) -> None:
         """A defect of ours: end this client, and leave a thread that runs its exchange to find out by itself."""
         with client.transport.lock:
+            if client.takeover is not None:
+                client.takeover.cut()
+                return
             if client.state is State.RUNNING or client.state is State.QUEUED:
                 client.left = True
                 client.transport.break_off()
@@ -379,7 +402,9 @@ class Clients:
             if client.state is State.CLOSED:
                 return
             # Out of the table before the descriptor is free: it may be the next client's at once.
-            self._open.pop(transport.fd, None)
+            self._taken.forget(client)
+            if self._open.get(transport.fd) is client:
+                del self._open[transport.fd]
             transport.unwatch()
             client.close()
 
@@ -403,6 +428,7 @@ class Clients:
         """
         self._date.set(int(time.time()))
         self._reserve.spill.trim()
+        self._taken.tick()
         if self.admission is not None:
             self.admission.tick()
         return self._deadlines.enforce(self.now)
@@ -417,4 +443,5 @@ class Clients:
             self.admission.close()
         for client in list(self._open.values()):
             self.drop(client)
+        self._taken.close()
         self._reserve.spill.close()

@@ -15,9 +15,10 @@ without the GIL, where each list has its own lock). Publish before you check: th
 """
 
 import contextlib
-import threading
 from collections.abc import Callable
 from typing import Final
+
+from ostler import real
 
 TICK_S: Final = 0.005
 """An application call that outlives one to two ticks loses the lead to the standby."""
@@ -40,10 +41,11 @@ class Crew:
         self._calls = 0
         self._tick_s = TICK_S
         self._dozing = False
-        self._alarm = threading.Lock()
+        self._alarm = real.make_lock()
         self._alarm.acquire()
-        self._watch = threading.Lock()
-        self._handed = threading.Semaphore(0)
+        self._watch = real.make_lock()
+        self._handed = real.make_lock()
+        self._handed.acquire()
         self._over = False
         self.wanted = False
         """The thread that may run the application has come back and wants to lead (sync only)."""
@@ -93,7 +95,8 @@ class Crew:
         """The standby gives the lead to the thread that waits in `reclaim`."""
         self.wanted = False
         self._table.append(None)
-        self._handed.release()
+        with contextlib.suppress(RuntimeError):  # nobody waits any more
+            self._handed.release()
 
     def reclaim(self, wake: Callable[[], None]) -> None:
         """Get the lead back from the standby; `wake` interrupts its poll. Returns at once when it is all over."""

@@ -83,6 +83,10 @@ class Deadlines:
                         transport.break_off()
                 if late:
                     self._tell(client)
+                if client.live is not None and late:
+                    client.live.on_gone()
+                elif client.live is not None:
+                    client.live.on_late()
             case State.FLUSHING if transport.deadline <= now:
                 self._tell(client)
                 self._drop(client)

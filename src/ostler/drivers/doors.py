@@ -13,12 +13,12 @@ import errno
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
+from ostler import real
 from ostler.drivers.transfer import Transferred, TransferSockets
 from ostler.errors import reason_of
 from ostler.http.connection import Peer
@@ -80,6 +80,8 @@ class Doors:
         """Draining because the whole server stops."""
         self._emptying = False
         """Retiring, and the listeners that are left have to be emptied first."""
+        self._alone = False
+        """No sibling takes connections over."""
         self._shut = False
         """Nobody may come in, or go over, before this worker is ready."""
         self._listeners = list(listeners)
@@ -96,7 +98,7 @@ class Doors:
         self._house: House
         self._bell: Bell
         self._open = False
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
         self._paused_until = 0.0
         self._complained = float("-inf")
         self._clients = 0
@@ -150,13 +152,14 @@ class Doors:
 
     def transfer(self, client: socket.socket, connection: H1Connection, unread: bytes, served: bool) -> bool:
         """Hand a connection over. False: nobody can take it now. `served`: it has had an answer."""
-        return self._transfer.send(client, connection.peer, connection.PROTOCOL, unread, served)
+        return not self._alone and self._transfer.send(client, connection.peer, connection.PROTOCOL, unread, served)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def retire(self, empty: Sequence[Listener] = ()) -> None:
+    def retire(self, empty: Sequence[Listener] = (), *, alone: bool = False) -> None:
         """Close at once: the listeners and their backlog belong to the siblings; but not those to be emptied first."""
         self.draining = True
+        self._alone = alone
         self._emptying = any(listener in empty for listener in self._listeners)
         for listener in list(self._listeners):
             if listener not in empty:
@@ -251,7 +254,7 @@ class Doors:
     def _accept(self, listener: Listener) -> bool:
         """Accept one client. False: nobody waits, or nobody can be let in."""
         try:
-            sock, address = listener.socket.accept()
+            sock, address = real.accept(listener.socket)
         except BlockingIOError:
             return False
         except OSError as error:

@@ -8,20 +8,23 @@ import contextlib
 import select
 import selectors
 import sys
-import threading
 from typing import Final, Protocol
+
+from ostler import real
 
 READ: Final = 1
 WRITE: Final = 4
 GONE: Final = 8 | 16
 """Error or hang-up on both sides; reported without being asked for. The values are epoll's."""
+LEFT: Final = 0x2000
+"""EPOLLRDHUP: the other side sends nothing more, whatever is still unread. Reported by epoll only."""
 
 
 class Poller(Protocol):
     """The contract of both implementations below."""
 
     def watch(self, fd: int, events: int) -> None:
-        """Start to report `events` (READ | WRITE) of `fd`."""
+        """Start to report `events` (READ | WRITE | LEFT) of `fd`."""
 
     def watch_shared(self, fd: int) -> None:
         """Start to report READ of a descriptor that other processes watch too, waking as few of them as possible."""
@@ -35,12 +38,15 @@ class Poller(Protocol):
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         """(fd, events) pairs; an empty list after `timeout_s` seconds."""
 
+    def fileno(self) -> int:
+        """The poller's own descriptor: readable while `poll` has something to report."""
+
     def close(self) -> None:
         """Give the poller's own descriptor back."""
 
 
 if sys.platform == "linux":
-    _epoll = select.epoll
+    _epoll = real.epoll
     _EXCLUSIVE: Final = select.EPOLLEXCLUSIVE
 
     class EpollPoller:
@@ -64,6 +70,10 @@ if sys.platform == "linux":
             """See `Poller`."""
             return self._epoll.poll(timeout_s, 256)
 
+        def fileno(self) -> int:
+            """See `Poller`; epoll(7) has it."""
+            return self._epoll.fileno()
+
         def close(self) -> None:
             """See `Poller`."""
             self._epoll.close()
@@ -74,13 +84,13 @@ class SelectorPoller:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
 
     def watch(self, fd: int, events: int) -> None:
         """See `Poller`."""
         with self._lock:
-            if events:
-                self._selector.register(fd, _to_selector(events))
+            if wanted := _to_selector(events):
+                self._selector.register(fd, wanted)
 
     def watch_shared(self, fd: int) -> None:
         """See `Poller`."""
@@ -90,12 +100,13 @@ class SelectorPoller:
         """See `Poller`. A descriptor without wishes is not watched at all here."""
         with self._lock:
             known = fd in self._selector.get_map()
-            if known and events:
-                self._selector.modify(fd, _to_selector(events))
+            wanted = _to_selector(events)
+            if known and wanted:
+                self._selector.modify(fd, wanted)
             elif known:
                 self._selector.unregister(fd)
-            elif events:
-                self._selector.register(fd, _to_selector(events))
+            elif wanted:
+                self._selector.register(fd, wanted)
 
     def forget(self, fd: int) -> None:
         """See `Poller`."""
@@ -109,6 +120,10 @@ class SelectorPoller:
             (key.fd, (READ if events & selectors.EVENT_READ else 0) | (WRITE if events & selectors.EVENT_WRITE else 0))
             for key, events in ready
         ]
+
+    def fileno(self) -> int:
+        """See `Poller`; a kqueue's."""
+        return int(self._selector.fileno())
 
     def close(self) -> None:
         """See `Poller`."""

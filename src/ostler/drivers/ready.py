@@ -7,9 +7,9 @@ wait for all of it; and nobody gains more than those turns by asking for many pa
 Editing rules: any thread may call anything. Where nobody waits, `add` and `take` are on the path of every request.
 """
 
-import threading
 from collections import deque
 
+from ostler import real
 from ostler.drivers.client import Client
 
 
@@ -19,7 +19,7 @@ class Ready:
     def __init__(self) -> None:
         self.waiting = 0
         """How many. (An attribute, as the path of every request asks for it.)"""
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
         self._oldest_next = True
         self._present: set[Client] = set()
         """Who waits. The line of all and those of the paths also hold clients whose turn it was by the other one."""

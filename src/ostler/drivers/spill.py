@@ -12,10 +12,11 @@ import contextlib
 import heapq
 import os
 import tempfile
-import threading
 from collections import deque
 from errno import ENOSPC
 from typing import Final
+
+from ostler import real
 
 REGION_BYTES: Final = 128 * 1024
 
@@ -33,7 +34,7 @@ class Spill:
         """directory: `tmp_upload_dir`; None is the system's. Without one that can be written to, `take` fails."""
         self._directory = directory
         self._limit = limit_bytes // REGION_BYTES
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
         self._fd = -1
         self._count = 0
         """Regions in the file; `_free` is a heap of those that nobody has."""

@@ -16,9 +16,9 @@ import errno
 import os
 import socket
 import ssl
-import threading
 from typing import Any, Final
 
+from ostler import real
 from ostler.http.connection import Secured
 from ostler.process.server_names import ServerSide
 
@@ -70,7 +70,7 @@ class TlsStream:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
         self._unsent = memoryview(b"")
         self._received = 0  # before the handshake was complete
         self._early = b""  # raw bytes that came along with the end of the handshake

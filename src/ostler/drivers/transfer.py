@@ -20,6 +20,7 @@ import sys
 from dataclasses import astuple, dataclass
 from typing import Final
 
+from ostler import real
 from ostler.http.connection import Address, Peer, Proxied
 
 MESSAGE_BYTES: Final = 64 * 1024
@@ -54,7 +55,7 @@ class TransferSockets:
     @classmethod
     def create(cls) -> "TransferSockets":
         """A new, empty queue; non-blocking on both ends."""
-        sending, receiving = socket.socketpair(socket.AF_UNIX, _KIND)
+        sending, receiving = real.pair(socket.AF_UNIX, _KIND)
         sending.setblocking(False)
         receiving.setblocking(False)
         with contextlib.suppress(OSError):
@@ -133,7 +134,7 @@ def _take_descriptor(ancillary: list[tuple[int, int, bytes]]) -> socket.socket |
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors = array.array("i")
             descriptors.frombytes(data[:_FD_SIZE])
-            client = socket.socket(fileno=descriptors[0])
+            client = real.Socket(fileno=descriptors[0])
             client.setblocking(False)
             return client
     return None

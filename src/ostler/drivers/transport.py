@@ -15,17 +15,18 @@ import select
 import socket
 import struct
 import termios
-import threading
 import time
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
+from ostler import real
 from ostler.app.wsgi_input import ClientGone
 from ostler.drivers.outbox import Outbox, Reserve
-from ostler.drivers.poller import READ, WRITE, Poller
+from ostler.drivers.poller import LEFT, READ, WRITE, Poller
 from ostler.drivers.stream import PlainStream, Stream
 from ostler.drivers.timeouts import Timeouts
+from ostler.drivers.waiting import THREADS, Condition, Waiting
 from ostler.http.connection import FileSlice, Output
 
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -34,9 +35,9 @@ _RESET: Final = struct.pack("ii", 1, 0)
 _INTEGER: Final = struct.Struct("i")
 
 # Bound at import: a configuration file may monkey-patch `select` later.
-_poll = select.poll
+_poll = real.poll
 _ioctl = fcntl.ioctl
-_LEFT: Final = getattr(select, "POLLRDHUP", 0)
+_POLL_LEFT: Final = getattr(select, "POLLRDHUP", 0)
 
 
 class Transport:
@@ -45,6 +46,7 @@ class Transport:
     __slots__ = (
         "_beat",
         "_began",
+        "_bury",
         "_events",
         "_kept",
         "_outbox",
@@ -55,6 +57,7 @@ class Transport:
         "_send",
         "_sent",
         "_timeouts",
+        "_waiting",
         "deadline",
         "fd",
         "gone",
@@ -72,12 +75,13 @@ class Transport:
         timeouts: Timeouts,
         reserve: Reserve,
         beat: Callable[[], None],
+        waiting: Waiting = THREADS,
     ) -> None:
         """`beat` is called by a thread that waits for its client: that is no hang."""
         self.sock = sock
         self.fd = sock.fileno()
         self.stream = stream
-        self.lock = threading.Lock()
+        self.lock = real.make_lock()
         self.gone = False
         """The transport failed, or the client took nothing in time."""
         self.lent = False
@@ -87,7 +91,7 @@ class Transport:
         self._send = stream.send
         self._plain = type(stream) is PlainStream
         self._outbox: Outbox | None = None
-        self._room: threading.Condition | None = None
+        self._room: Condition | None = None
         self._events = -1
         """What the poller was asked for; -1 when the poller does not know this client."""
         self._began = 0.0
@@ -99,6 +103,8 @@ class Transport:
         self._timeouts = timeouts
         self._reserve = reserve
         self._beat = beat
+        self._waiting = waiting
+        self._bury: Callable[[socket.socket], None] | None = None
 
     @property
     def secured(self) -> bool:
@@ -143,10 +149,25 @@ class Transport:
         with self.lock:
             outbox = self._outbox
             while self.lent and outbox is not None and outbox.is_full:
-                if self._room is None:
-                    self._room = threading.Condition(self.lock)
-                self._beat()
-                self._room.wait(self._timeouts.beat_s)
+                self._wait_for_room()
+        if self.gone:
+            raise ClientGone("the client took nothing in time, or its connection broke")
+
+    def _wait_for_room(self) -> None:
+        if self._room is None:
+            self._room = self._waiting.condition(self.lock)
+        self._beat()
+        self._room.wait(self._timeouts.beat_s)
+
+    def wait_until_sent(self) -> None:
+        """Wait until nothing is left over.
+
+        Raises:
+            ClientGone: as `deliver`.
+        """
+        with self.lock:
+            while self.lent:
+                self._wait_for_room()
         if self.gone:
             raise ClientGone("the client took nothing in time, or its connection broke")
 
@@ -178,6 +199,11 @@ class Transport:
         with self.lock:
             if self._outbox is not None and self.lent:
                 self._notice_progress(self._outbox, now)
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait here for the client to take more; what the kernel holds for it is not counted."""
+        return 0 if self._outbox is None else self._outbox.queued
 
     @property
     def kept(self) -> int:
@@ -263,7 +289,11 @@ class Transport:
     def stop_listening(self) -> None:
         """Leave what the client sends in the kernel."""
         if self._events > 0:
-            self.ask(self._events & ~READ)
+            self.ask(self._events & WRITE)
+
+    def listen_for_end(self) -> None:
+        """Leave what the client sends in the kernel, and report when it has closed its sending side."""
+        self.ask(LEFT | max(self._events, 0) & WRITE)
 
     def unwatch(self) -> int:
         """Make the poller forget this client; what it reported until now, or -1. Hold `lock`."""
@@ -288,7 +318,7 @@ class Transport:
         unread = self.has_unread()
         if unread and self.secured:
             # What waits may be no more than the farewell of TLS, and the end behind it.
-            return bool(self._polled(_LEFT) & _LEFT)
+            return bool(self._polled(_POLL_LEFT) & _POLL_LEFT)
         return unread is None
 
     def is_gone(self) -> bool:
@@ -297,9 +327,7 @@ class Transport:
 
     def wait_readable(self) -> None:
         """Wait for one beat at most."""
-        poll = _poll()
-        poll.register(self.fd, READ)
-        poll.poll(self._timeouts.beat_s * 1000)
+        self._waiting.readable(self.fd, self._timeouts.beat_s)
 
     def _polled(self, events: int) -> int:
         poll = _poll()
@@ -334,12 +362,27 @@ class Transport:
         if self._room is not None:
             self._room.notify_all()
 
+    def come_back(self, sock: socket.socket, bury: Callable[[socket.socket], None]) -> None:
+        """The application had the socket; this one has its descriptor now. Its threads may still wait for it: in the
+        end `bury` gets it, shut down.
+        """
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.stream = stream = PlainStream(sock)
+        self._send = stream.send
+        self._bury = bury
+
     def close(self, unsent: list[Output]) -> None:
         """Close the socket, and the files of what will not be sent. The reactor has forgotten this client already."""
         _discard(unsent)
         if self._outbox is not None:
             self._outbox.close()
-        self.sock.close()
+        if self._bury is None:
+            self.sock.close()
+        else:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+            self._bury(self.sock)
 
 
 def unsent_bytes(sock: socket.socket) -> int:

@@ -153,11 +153,12 @@ class Exchange(Protocol):
     def write_file(self, piece: FileSlice) -> bool:
         """Queue a piece of a file, which is the connection's from then on; False: not possible here, write() it."""
 
-    def end(self) -> None:
-        """The body is complete.
+    def end(self, trailers: Fields = ()) -> None:
+        """The body is complete. `trailers` go out where the framing has a place for them and the client takes them.
 
         Raises:
-            ResponseError: less than the Content-Length. `restart` or `abort` is what can follow.
+            ResponseError: less than the Content-Length, or trailers that cannot be sent. `restart` or `abort` is what
+                can follow.
         """
 
     def refuse(self, error: HttpError) -> None:

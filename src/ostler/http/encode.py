@@ -147,6 +147,37 @@ def encode_fields(fields: Sequence[tuple[str, str]], said: Said) -> bytes:
     return block
 
 
+_NEVER_TRAILERS: Final = frozenset(
+    (
+        *_KINDS,
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-range",
+        "content-type",
+        "host",
+        "location",
+        "set-cookie",
+        "trailer",
+        "vary",
+        "www-authenticate",
+    )
+)
+"""What a recipient must know before the body, or must not learn behind it (RFC 9110 section 6.5.1)."""
+
+
+def encode_trailers(fields: Sequence[tuple[str, str]]) -> bytes:
+    """Fields that stand behind the last chunk.
+
+    Raises:
+        ResponseError: as `encode_fields`; also for a field that may not stand there.
+    """
+    for name, _ in fields:
+        if str(name).lower() in _NEVER_TRAILERS:
+            raise ResponseError(f"{name} cannot be a trailer")
+    return encode_fields(fields, Said())
+
+
 def _consider(kind: int, name: str, value: str, said: Said) -> bool:
     """Note what a special field says; whether it is sent as it is."""
     if not isinstance(value, str):

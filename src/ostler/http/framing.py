@@ -5,6 +5,7 @@ request. Where RFC 9112 leaves the choice between an error and a guess, this fil
 Anchors: RFC 9112 sections 6.1, 6.3, 7 and 9.3; RFC 9110 sections 7.6.1, 7.8, 8.6 and 10.1.1.
 """
 
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
@@ -86,6 +87,11 @@ def expects_continue(value: str) -> bool:
     if not expectations <= {"100-continue", ""}:
         raise HttpError(417, "the only expectation that is met is 100-continue")
     return "100-continue" in expectations
+
+
+def accepts_trailers(fields: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request's fields say that its client takes trailers (RFC 9110 section 6.5.1: TE: trailers)."""
+    return any(name == "te" and "trailers" in connection_options[value] for name, value in fields)
 
 
 class ResponseFraming(Enum):

@@ -14,9 +14,9 @@ from typing import Final, Protocol
 
 from ostler.http.body import BodyReader, LengthReader
 from ostler.http.connection import END, NEED_DATA, End, FileSlice, NeedData, Output, Peer
-from ostler.http.encode import DateField, Said, encode_fields, encode_head, error_body, status_lines
+from ostler.http.encode import DateField, Said, encode_fields, encode_head, encode_trailers, error_body, status_lines
 from ostler.http.errors import HttpError, ResponseError
-from ostler.http.framing import ResponseFraming, response_framing
+from ostler.http.framing import ResponseFraming, accepts_trailers, response_framing
 from ostler.http.head import RequestHead
 from ostler.http.received import Received
 
@@ -287,7 +287,7 @@ class H1Exchange:
         self.body_sent += size
         return True
 
-    def end(self) -> None:
+    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
         """See `connection.Exchange.end`. Ignored after `abort`."""
         if not self.started or self.finished:
             if self.aborted:
@@ -300,7 +300,10 @@ class H1Exchange:
                 self.connection.closing = True
                 raise ResponseError(f"the body is shorter than its Content-Length, by {self._remaining} bytes")
         elif framing is _CHUNKED:
-            self.connection.output.append(b"0\r\n\r\n")
+            end = b"0\r\n\r\n"
+            if trailers and accepts_trailers(self.head.fields):
+                end = b"0\r\n%b\r\n" % encode_trailers(trailers)
+            self.connection.output.append(end)
         elif framing is _BROKEN:
             raise ResponseError("the body is shorter than its Content-Length")
         self.finished = True

@@ -6,11 +6,11 @@ Handlers are marked `_gunicorn`, which subclasses of Gunicorn's Logger look for.
 
 import io
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
+from ostler import real
 from ostler.logline import fields
 from ostler.observe.records import error_formatter
 from ostler.observe.sinks import LogSink
@@ -121,7 +121,7 @@ class ErrorStream:
         self._sink = sink
         self._dress = dress
         self._line = ""  # its end has not come yet: print() writes text and newline one after the other
-        self._lock = threading.Lock()
+        self._lock = real.make_lock()
 
     def write(self, text: str) -> int:
         with self._lock:

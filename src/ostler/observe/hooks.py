@@ -109,6 +109,27 @@ class ResponseFacts:
     sent: int
 
 
+class Orders(Protocol):
+    """What the server object of hooks may have the master do: called in the master's one thread."""
+
+    def spawn(self) -> int | None:
+        """One worker more than the goal, for now. Its pid; None while it has none."""
+
+    def send_away(self, pid: int) -> None:
+        """This worker is to be replaced, by one of `spawn` if there is one."""
+
+    def end_extras(self) -> None:
+        """No more than the goal: as many of the oldest are sent away."""
+
+    def change_goal(self, delta: int) -> None: ...
+
+    def do_signal(self, number: int) -> bool:
+        """While the server answers a signal in a way of its own: do what the master does at this one; else False."""
+
+    def end_with(self, status: int) -> None:
+        """The exit status of a stop that is to come."""
+
+
 class HookArguments(Protocol):
     """Makes what hooks are called with. One object for master and workers, inherited through fork."""
 
@@ -125,6 +146,12 @@ class HookArguments(Protocol):
 
     def server(self) -> object:
         """The same object each time."""
+
+    def take_orders(self, orders: Orders) -> None:
+        """Who does what the server object is asked for; once, in the master, before its loop."""
+
+    def own(self, method: str) -> Callable[[], object] | None:
+        """What the server object of a program that embeds us does in a way of its own; None: what everybody's does."""
 
     def config(self, settings: Settings, log: object) -> object:
         """What hooks know as cfg. The same object for each settings object."""

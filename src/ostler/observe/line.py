@@ -10,18 +10,18 @@ or raises.
 import errno
 import os
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ostler import real
 from ostler.errors import reason_of
 from ostler.logline import fields
 from ostler.observe.resolve import Resolver
 from ostler.observe.route import Candidate, Route, open_socket
 
-_make_lock = threading.Lock
+_make_lock = real.make_lock
 
 REPORT_EVERY_S: Final = 60.0
 _INBOX_MESSAGES: Final = 10_000  # only while the holder of the line does not get to run

@@ -25,12 +25,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from ostler import real
 from ostler.errors import OstlerError, reason_of
 from ostler.logline import escape
 
-_write = os.write
-_poll = select.poll
-_Socket = socket.socket
+_write = real.write
+_poll = real.poll
+_Socket = real.Socket
 
 _APPEND: Final = os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK  # O_NONBLOCK: a FIFO without reader must not stop us
 _FILE_BATCH_BYTES: Final = 65536

@@ -9,7 +9,6 @@ Rules for editing: nothing here blocks or raises; no answer is an answer (`error
 process hands `process.fork.fork` in.
 """
 
-import _thread
 import json
 import os
 import signal as _signal
@@ -18,13 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
+from ostler import real
 from ostler.errors import reason_of
 
-_getaddrinfo = socket.getaddrinfo
-_start_thread = _thread.start_new_thread
+_getaddrinfo = real.getaddrinfo
+_start_thread = real.start_thread
 _pipe = os.pipe
-_read = os.read
-_write = os.write
+_read = real.read
+_write = real.write
 _close = os.close
 _leave = os._exit
 _install = _signal.signal

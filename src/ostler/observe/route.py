@@ -14,9 +14,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ostler import real
 from ostler.observe.resolve import Answer, Resolver, SocketAddress, known_endpoints
 
-_socket = socket.socket
+_socket = real.Socket
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0

@@ -116,7 +116,9 @@ class Page:
         return count
 
     def begin_request(self, row: int, now: float, what: str) -> None:
-        """`what` ("GET /path", cut to 200 bytes) is served since `now` by the thread that owns `row`."""
+        """`what` ("GET /path", cut to 200 bytes) is served since `now` by who owns `row`; a row of -1 is none."""
+        if row < 0:
+            return
         at = self._first_row + row * _ROW_BYTES
         start = at + _TEXT_AT
         # the NUL ends the text: what the row said before may have been longer
@@ -125,10 +127,14 @@ class Page:
         self._doubles[at >> 3] = now
 
     def end_request(self, row: int, took_s: float, failed: bool) -> None:
-        """The request of `row` is over, after `took_s` seconds; `failed`: it was answered with 5xx."""
-        at = (self._first_row + row * _ROW_BYTES) >> 3
+        """The request of `row` is over, after `took_s` seconds; `failed`: it was answered with 5xx.
+
+        Without a row (-1) it is added up in the first one: all requests of such a process have one thread.
+        """
+        at = (self._first_row + max(row, 0) * _ROW_BYTES) >> 3
         doubles = self._doubles
-        doubles[at] = 0.0
+        if row >= 0:
+            doubles[at] = 0.0
         doubles[at + _BUSY_SLOT] += took_s
         if failed:
             self._longs[at + _ERRORS_SLOT] += 1
@@ -166,8 +172,9 @@ class Scoreboard:
     """A fixed pool of pages in anonymous shared memory, made before the first fork, inherited by all."""
 
     def __init__(self, pages: int, requests_per_page: int) -> None:
-        """requests_per_page: requests that one process can serve at once, i.e. its threads."""
+        """requests_per_page: requests of one process that are shown one by one; with threads, all that it can serve."""
         self.pages = pages
+        self.rows = requests_per_page
         states_bytes = -(-pages // _LINE) * _LINE
         page_bytes = _HEADER_BYTES + requests_per_page * _ROW_BYTES
         # mmap's default flags on Unix are MAP_SHARED, and -1 makes it anonymous

@@ -35,6 +35,11 @@ class SpanMaker:
         self._limit = request_limit
         self._on_limit = on_limit
 
+    @property
+    def wants_environ(self) -> bool:
+        """Whether anybody looks at the environ that `Span.end` is given: a kind that has none makes one for it."""
+        return bool(self.observers) or self.hooks.wants_requests
+
     def begin(self, row: int, head: RequestHead) -> "Span":
         """Start the clock; `row` is the scoreboard row of the permit."""
         started = _monotonic()

@@ -17,10 +17,10 @@ the backlog to the parent, whoever did it (`_check_process`).
 
 import os
 import time
-from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable
 from typing import Final
 
+from ostler import real
 from ostler.errors import reason_of
 from ostler.observe.backlog import Backlog, Waiting
 from ostler.observe.losses import DATE_FORMAT, Losses
@@ -37,8 +37,8 @@ _UNWRITTEN: Final = "closed before it took them"
 
 # Bound at import: an application may make green threads of all others, and those would wait for its requests.
 _now = time.monotonic
-_sleep = time.sleep
-_write = os.write
+_sleep = real.sleep
+_write = real.write
 
 
 class LineWriter:
@@ -49,7 +49,7 @@ class LineWriter:
     _direct: bool  # lines may be written past the backlog, for nothing waits there
     _in_debt: bool  # there are losses to tell of
     _current: Waiting | None  # out of the backlog; belongs to who holds the lock
-    _emptying: LockType
+    _emptying: real.Lock
 
     def __init__(self, outlet: Outlet, name: str, console: int, clock: Callable[[], float]) -> None:
         self.name = name
@@ -144,8 +144,8 @@ class LineWriter:
         self.losses.forget()
         self._backlog = Backlog()
         self._current = None
-        self._emptying = allocate_lock()
-        self._helping = allocate_lock()  # a thread exists
+        self._emptying = real.make_lock()
+        self._helping = real.make_lock()  # a thread exists
         self._direct = True
         self._plain = False  # the first line with care finds out
         self._slow = False
@@ -232,7 +232,7 @@ class LineWriter:
                 self._emptying.release()
         if self._threaded and self._waiting and not self._ending and self._helping.acquire(blocking=False):
             try:
-                start_new_thread(self._help, ())
+                real.start_thread(self._help, ())
             except RuntimeError:  # the system has no thread to give: the next line tries again
                 self._helping.release()
 

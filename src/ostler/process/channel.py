@@ -19,11 +19,11 @@ import contextlib
 import errno
 import os
 import socket as _socket
-import threading
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ostler import real
 from ostler.process.messages import (
     BootFailed,
     Born,
@@ -37,6 +37,7 @@ from ostler.process.messages import (
     LogsRequest,
     Message,
     MoldIsReady,
+    Notice,
     NotPromoted,
     Parser,
     Promote,
@@ -64,6 +65,7 @@ __all__ = [
     "Message",
     "MoldIsReady",
     "NotPromoted",
+    "Notice",
     "Parser",
     "Promote",
     "Ready",
@@ -83,8 +85,8 @@ _LATER: Final = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM, errno.E
 
 _dup = os.dup
 _close = os.close
-_socket_class = _socket.socket  # workers of a mold make theirs after the application was loaded, which may patch it
-_Lock = threading.Lock
+_socket_class = real.Socket  # workers of a mold make theirs after the application was loaded, which may patch it
+_Lock = real.make_lock
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class Channel:
     @classmethod
     def pair(cls) -> tuple["Channel", "Channel"]:
         """The master's end and the worker's end."""
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        ours, theirs = real.pair()
         return cls(ours), cls(theirs)
 
     @classmethod

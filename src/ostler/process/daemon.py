@@ -17,23 +17,24 @@ import time
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
+from ostler import real
 from ostler.process.signals import SignalEdge, block_all, restore_mask
 
-_fork = os.fork
+_fork = real.fork
 _setsid = os.setsid
-_waitpid = os.waitpid
+_waitpid = real.waitpid
 _leave = os._exit
 _pipe = os.pipe
-_read = os.read
-_write = os.write
+_read = real.read
+_write = real.write
 _close = os.close
-_open = os.open
+_open = real.open_file
 _dup2 = os.dup2
 _isatty = os.isatty
 _umask = os.umask
 _kill = os.kill
 _getpid = os.getpid
-_poll = select.poll
+_poll = real.poll
 _install = _signal.signal
 _monotonic = time.monotonic
 

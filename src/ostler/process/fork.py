@@ -21,20 +21,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from ostler import real
 from ostler.errors import OstlerError
 from ostler.process.parent import die_with_parent
 from ostler.process.signals import block_all, name_of, restore_default, restore_mask, unblock_all
 
-_fork = os.fork
-_waitpid = os.waitpid
+_fork = real.fork
+_waitpid = real.waitpid
+_wait4 = os.wait4
 _kill = os.kill
 _leave = os._exit
 _pipe = os.pipe
-_read = os.read
-_write = os.write
+_read = real.read
+_write = real.write
 _close = os.close
 _monotonic = time.monotonic
-_sleep = time.sleep
+_sleep = real.sleep
 
 _BETWEEN_S: Final = 5.0
 """How long the process between may need to fork; less than the master's patience with a mold."""
@@ -45,11 +47,15 @@ _UNHANDLED: Final = 255  # the documented exit status of an exception that nobod
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A reaped child. Exactly one of `status` and `signal` (a name such as SIGKILL) is not None."""
+    """A reaped child. Exactly one of `status` and `signal` (a name such as SIGKILL) is not None.
+
+    peak_bytes: the most memory that it had at once (getrusage(2), ru_maxrss); 0 where nobody says.
+    """
 
     pid: int
     status: int | None
     signal: str | None
+    peak_bytes: int = 0
 
 
 def fork(run: Callable[[], NoReturn]) -> int:
@@ -147,18 +153,16 @@ def reap() -> Iterator[Death]:
     """
     while True:
         try:
-            pid, wait_status = _waitpid(-1, os.WNOHANG)
+            pid, wait_status, usage = _wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
             return
-        yield _death(pid, wait_status)
-
-
-def _death(pid: int, wait_status: int) -> Death:
-    if os.WIFSIGNALED(wait_status):
-        return Death(pid, None, name_of(os.WTERMSIG(wait_status)))
-    return Death(pid, os.WEXITSTATUS(wait_status), None)
+        peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # getrusage(2)
+        if os.WIFSIGNALED(wait_status):
+            yield Death(pid, None, name_of(os.WTERMSIG(wait_status)), peak_bytes)
+        else:
+            yield Death(pid, os.WEXITSTATUS(wait_status), None, peak_bytes)
 
 
 def send_signal(pid: int, number: int) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
+from ostler import real
 from ostler.config.address import TcpAddress, UnixAddress
 from ostler.errors import BindError, ConfigError, reason_of
 
@@ -25,7 +26,7 @@ HAND_ON: Final = "_OSTLER_FD_ORIGINS"
 _FIRST_FREE: Final = 3  # below are the standard streams
 _START: Final = "start Ostler from what opens it, or bind an address instead"
 
-_socket_class = _socket.socket
+_socket_class = real.Socket
 _get_inheritable = os.get_inheritable
 _set_inheritable = os.set_inheritable
 _fcntl = fcntl.fcntl

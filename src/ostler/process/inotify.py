@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from ostler import real
+
 ATTRIB: Final = 0x4
 CLOSE_WRITE: Final = 0x8
 MOVED_FROM: Final = 0x40
@@ -29,7 +31,7 @@ ISDIR: Final = 0x40000000
 _HEADER: Final = struct.Struct("iIII")
 _BLOCK: Final = 65536  # room for at least 240 events
 
-_read = os.read
+_read = real.read
 _close = os.close
 
 

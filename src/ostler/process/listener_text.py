@@ -8,11 +8,12 @@ Rules for editing: both ends are the same program, started from the same files: 
 import json
 import socket as _socket
 
+from ostler import real
 from ostler.config.address import TcpAddress, UnixAddress
 from ostler.process.inherited import Origin
 from ostler.process.listeners import Listener
 
-_socket_class = _socket.socket
+_socket_class = real.Socket
 
 
 def describe(listener: Listener) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ostler import real
 from ostler.config.address import Address, FdAddress, TcpAddress, UnixAddress
 from ostler.errors import BindError
 from ostler.process import socket_file
@@ -27,7 +28,7 @@ from ostler.process.socket_file import NO_FILE, mark_of
 
 __all__ = ["AddressInUse", "BindOptions", "Listener", "bind", "bind_all", "rebind"]
 
-_socket_class = _socket.socket
+_socket_class = real.Socket
 _lstat = os.lstat
 
 _TCPI_UNACKED: Final = 24  # struct tcp_info, tcp(7): 8 bytes, then words of 4: the fifth; of a listener, its queue
@@ -228,7 +229,7 @@ def resolve(address: TcpAddress) -> list[tuple[int, tuple[object, ...]]]:
 
     Raises OSError (gaierror).
     """
-    found = _socket.getaddrinfo(address.host, address.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE)
+    found = real.getaddrinfo(address.host, address.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE)
     return sorted(((entry[0], entry[4]) for entry in found), key=lambda each: each[0] != _socket.AF_INET)
 
 

@@ -27,9 +27,13 @@ _REASONS: Final = get_args(RetireReason)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker -> master: the application is loaded and the worker accepts."""
+    """Worker -> master: the application is loaded and the worker accepts.
+
+    receives: it takes connections that siblings hand over; not so where a user's class has a loop of its own.
+    """
 
     boot_ms: int
+    receives: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +132,24 @@ class LogsRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Worker -> master: a line for the log that each worker of a generation would write; once is enough."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """Master -> worker: siblings stay. Stop accepting, hand idle connections over, finish, exit.
 
     drain: which of its listeners (by position) nobody else stays on: what they have queued is accepted first.
     ours: which of them no other server has, by now (USR2); only these may be shut down.
+    alone: there are siblings that take no connections; nobody is handed over, for it might be to nobody.
     """
 
     drain: tuple[int, ...] = ()
     ours: tuple[int, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +198,7 @@ Message = (
     | BootFailed
     | RetireRequest
     | LogsRequest
+    | Notice
     | ForkWorker
     | Promote
     | LameDuckBegins
@@ -219,6 +233,8 @@ def encode(message: Message) -> bytes:
             message = NotPromoted(_cut(reason))
         case ForkRefused(age, reason):
             message = ForkRefused(age, _cut(reason))
+        case Notice(text):
+            message = Notice(_cut(text))
         case _:
             pass
     fields = {"kind": type(message).__name__, **asdict(message)}
@@ -239,8 +255,8 @@ def decode(line: bytes) -> Message | None:
 
 def _from_worker(fields: dict[str, Any]) -> Message | None:
     match fields:
-        case {"kind": "Ready", "boot_ms": int(boot_ms)}:
-            return Ready(boot_ms)
+        case {"kind": "Ready", "boot_ms": int(boot_ms), "receives": bool(receives)}:
+            return Ready(boot_ms, receives)
         case {"kind": "Born", "pid": int(pid)}:
             return Born(pid)
         case {"kind": "BootFailed", "status": int(status), "summary": str(summary)}:
@@ -251,6 +267,8 @@ def _from_worker(fields: dict[str, Any]) -> Message | None:
             return LogsRequest()
         case {"kind": "NotPromoted", "reason": str(reason)}:
             return NotPromoted(reason)
+        case {"kind": "Notice", "text": str(text)}:
+            return Notice(text)
     return None
 
 
@@ -284,8 +302,8 @@ def _from_master(fields: dict[str, Any]) -> Message | None:
             return Promote(tuple(ours))
         case {"kind": "LameDuckBegins"}:
             return LameDuckBegins()
-        case {"kind": "Retire", "drain": [*drain], "ours": [*ours]} if _are_numbers(drain + ours):
-            return Retire(tuple(drain), tuple(ours))
+        case {"kind": "Retire", "drain": [*drain], "ours": [*ours], "alone": bool(alone)} if _are_numbers(drain + ours):
+            return Retire(tuple(drain), tuple(ours), alone)
         case {"kind": "Stop", "keep_listeners": bool(keep_listeners), "ours": [*ours]} if _are_numbers(ours):
             return Stop(keep_listeners, tuple(ours))
         case {"kind": "LogFiles", "names": [*names], "others": bool(others)} if _are_texts(names):

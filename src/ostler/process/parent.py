@@ -13,6 +13,8 @@ import sys
 import time
 from typing import Final
 
+from ostler import real
+
 ORPHANS_ARE_ADOPTED: Final = sys.platform == "linux"
 """Whether the system has `adopt_orphans`."""
 
@@ -23,7 +25,7 @@ _PAUSE_S: Final = 0.0005
 
 _getppid = os.getppid
 _monotonic = time.monotonic
-_sleep = time.sleep
+_sleep = real.sleep
 
 
 def die_with_parent(expected_parent: int) -> None:

@@ -19,15 +19,15 @@ import re
 import stat
 import subprocess
 import tempfile
-import time
 from typing import Final
 
+from ostler import real
 from ostler.errors import OstlerError, reason_of
 
-_open = os.open
+_open = real.open_file
 _close = os.close
-_read = os.read
-_write = os.write
+_read = real.read
+_write = real.write
 _fstat = os.fstat
 _lstat = os.lstat
 _link = os.link
@@ -36,7 +36,7 @@ _unlink = os.unlink
 _kill = os.kill
 _getpid = os.getpid
 _flock = fcntl.flock
-_sleep = time.sleep
+_sleep = real.sleep
 
 _LIMIT_BYTES: Final = 64
 _MODE: Final = 0o644

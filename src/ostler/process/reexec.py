@@ -17,7 +17,6 @@ not handed over has close-on-exec set (PEP 446).
 
 import contextlib
 import os
-import select
 import socket as _socket
 import stat
 import sys
@@ -25,6 +24,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from ostler import real
 from ostler.config.sources import start_directory
 from ostler.errors import OstlerError, reason_of
 
@@ -43,12 +43,12 @@ _SYSTEMD: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID
 _chdir = os.chdir
 _execve = os.execvpe
 _set_inheritable = os.set_inheritable
-_write = os.write
+_write = real.write
 _close = os.close
 _fstat = os.fstat
 _kill = os.kill
-_socket_class = _socket.socket
-_Poll = select.poll
+_socket_class = real.Socket
+_Poll = real.poll
 
 
 class ReexecError(OstlerError):

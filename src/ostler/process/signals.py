@@ -7,14 +7,16 @@ Rules for editing: names and numbers are computed here only; the system calls ar
 could monkey patch them.
 """
 
+import contextlib
 import os
 import signal as _signal
-import socket as _socket
 import sys
 import threading
 from collections.abc import Iterable
 from types import FrameType
 from typing import Final
+
+from ostler import real
 
 _install = _signal.signal
 _set_wakeup_fd = _signal.set_wakeup_fd
@@ -95,7 +97,7 @@ def restore_default(numbers: Iterable[int]) -> None:
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Installed so that the signal is caught; its number travels through the wakeup descriptor."""
+    """Installed so that the signal is caught, and not ignored."""
 
 
 class SignalEdge:
@@ -105,12 +107,27 @@ class SignalEdge:
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
-        self._reader, self._writer = _socket.socketpair()
+        self._reader, self._writer = real.pair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         _set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in numbers:
-            _install(number, _do_nothing)
+            _install(number, self._notice)
+
+    def _notice(self, number: int, _frame: FrameType | None) -> None:
+        """The number has gone through the wakeup descriptor already, if that is still ours: there is one for the whole
+        process, and event loops take it (uvloop while it runs, asyncio with its first `add_signal_handler`).
+        """
+        ours = self._writer.fileno()
+        if ours == -1:
+            return
+        former = _set_wakeup_fd(ours, warn_on_full_buffer=False)
+        if former == ours:
+            return
+        if former != -1:
+            _set_wakeup_fd(former, warn_on_full_buffer=False)
+        with contextlib.suppress(OSError):
+            self._writer.send(bytes((number,)))
 
     def fileno(self) -> int:
         return self._reader.fileno()

@@ -13,19 +13,19 @@ import. Only a master makes and removes files.
 import contextlib
 import fcntl
 import os
-import select
 import socket as _socket
 import stat
 import sys
 from collections.abc import Iterator
 from typing import Final
 
+from ostler import real
 from ostler.config.address import UnixAddress
 from ostler.errors import BindError, reason_of
 from ostler.process.refusal import AddressInUse, reason, sentence
 
-_socket_class = _socket.socket
-_open = os.open
+_socket_class = real.Socket
+_open = real.open_file
 _close = os.close
 _fstat = os.fstat
 _lstat = os.lstat
@@ -33,7 +33,7 @@ _chown = os.chown
 _unlink = os.unlink
 _umask = os.umask
 _flock = fcntl.flock
-_poll = select.poll
+_poll = real.poll
 
 _PROBE_S: Final = 1.0
 _LOCK_TRIES: Final = 3

@@ -7,7 +7,6 @@ and a line must not be lost with a buffer when the process dies.
 
 import contextlib
 import linecache
-import os
 import re
 import sys
 import threading
@@ -15,7 +14,9 @@ from reprlib import Repr
 from types import FrameType
 from typing import Any, Final
 
-_write = os.write
+from ostler import real
+
+_write = real.write
 
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _STDOUT: Final = 1

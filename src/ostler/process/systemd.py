@@ -14,6 +14,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
+from ostler import real
 from ostler.errors import ConfigError
 
 FIRST_FD: Final = 3
@@ -23,7 +24,7 @@ _UNNAMED: Final = "unknown"  # what systemd itself calls a socket that has no na
 _MOST_FDS: Final = 65536
 _FLAGS: Final = getattr(_socket, "SOCK_CLOEXEC", 0) | getattr(_socket, "SOCK_NONBLOCK", 0)
 
-_socket_class = _socket.socket
+_socket_class = real.Socket
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,15 @@ import threading
 import time
 from typing import Final
 
+from ostler import real
 from ostler.process.signals import block_all, restore_mask
 
 _TASKS: Final = "/proc/self/task"
 _FORK_S: Final = 2.0
 _LOOK_S: Final = 0.001
 
-_fork = os.fork
-_waitpid = os.waitpid
+_fork = real.fork
+_waitpid = real.waitpid
 _leave = os._exit
 _kill = os.kill
 
@@ -53,7 +54,7 @@ def task_count() -> int | None:
 
 
 def _unknown() -> dict[int, str]:
-    known = {thread.native_id for thread in threading.enumerate()}
+    known = {getattr(thread, "native_id", None) for thread in threading.enumerate()}  # eventlet's have none
     found = {}
     try:
         tasks = [int(name) for name in os.listdir(_TASKS)]
@@ -92,4 +93,4 @@ def _end(pid: int) -> None:
             _kill(pid, signal.SIGKILL)
             _waitpid(pid, 0)
             return
-        time.sleep(_LOOK_S)
+        real.sleep(_LOOK_S)

@@ -13,12 +13,12 @@ import errno
 import os
 import select
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatch
 from typing import ClassVar, Final, Literal
 
+from ostler import real
 from ostler.errors import reason_of
 from ostler.logline import fields
 from ostler.process import inotify
@@ -56,7 +56,7 @@ _CURES: Final = {
     errno.EMFILE: "raise fs.inotify.max_user_instances",
 }
 
-_poll = select.poll
+_poll = real.poll
 _monotonic = time.monotonic
 
 
@@ -155,7 +155,7 @@ class DirectoryEvents:
         return any(os.path.join(name, change.name) in self._files for name in self._names.get(change.watch, ()))
 
 
-class Watcher(threading.Thread):
+class Watcher:
     """Calls `callback(filename)` from its own thread, once for each look that finds changes, until `stop()`.
 
     It goes on after a change: new code may fail to boot, then the worker that watches stays and the next change counts.
@@ -175,13 +175,13 @@ class Watcher(threading.Thread):
         """package: the module name of the application. extra_files: names and patterns, absolute. notice: takes the one
         log line that says why an engine other than `engine` is used, now or from the watching thread.
         """
-        super().__init__(name="ostler-watch", daemon=True)
+        self._thread = real.Thread(self._run, "ostler-watch")
         self._callback = callback
         self._package = package
         self._extra_files = extra_files
         self._notice = notice
         self._snapshot = Snapshot(self.interval_s)
-        self._stopping = threading.Event()
+        self._stopping = real.Event()
         self._modules_seen = 0
         self._sweep_at = 0.0
         self._events = self._open_events() if _may_use_inotify(engine) else None
@@ -193,8 +193,19 @@ class Watcher(threading.Thread):
         """The one that is used."""
         return "poll" if self._events is None else "inotify"
 
-    def run(self) -> None:
-        """Look until stopped."""
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread's end; False when it has not come within that time."""
+        return self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
         while not self._stopping.is_set():
             if self._wait():
                 changed = self._look()

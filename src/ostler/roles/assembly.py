@@ -4,6 +4,7 @@ Rules for editing: every part is handed what it needs of the settings, and none 
 runs, forks or waits.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,27 +12,27 @@ from typing import Final
 
 from ostler import __version__
 from ostler.app.environ import EnvironTemplate
-from ostler.app.wsgi import Application, FileWrapper, WsgiAdapter
+from ostler.app.loader import interface_of
+from ostler.app.source import Source
+from ostler.app.wsgi import Application, FileWrapper
+from ostler.config.origins import DEFAULT_ORIGIN
 from ostler.config.settings import Settings
 from ostler.drivers.admission import Rules
-from ostler.drivers.crew import Crew
 from ostler.drivers.doors import Doors
-from ostler.drivers.reactor import Reactor
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.transfer import TransferSockets
+from ostler.errors import AppLoadError
 from ostler.http.limits import Leniency, Limits
-from ostler.observe.hooks import HookArguments
+from ostler.logline import fields
 from ostler.observe.scoreboard import Scoreboard
 from ostler.observe.span import SpanMaker
 from ostler.process.certificates import Certificates
 from ostler.process.channel import Channel
 from ostler.process.listeners import Listener
 from ostler.roles.journal import Journal
-from ostler.workers.base import ExchangeRunner, Worker
-from ostler.workers.gthread import ThreadWorker
-from ostler.workers.sync import SyncWorker
-
-KINDS: Final[dict[str, type[Worker]]] = {"sync": SyncWorker, "gthread": ThreadWorker}
+from ostler.workers.base import HOSTED_ROWS, Parts, Worker
+from ostler.workers.foreign import Around, WorkerArguments
+from ostler.workers.kinds import kind_of
 
 SOFTWARE: Final = f"ostler/{__version__}"
 
@@ -51,56 +52,105 @@ class WorkerStart:
     journal: Journal
     certificates: Certificates | None
     """None: no TLS."""
-    hook_arguments: HookArguments
+    hook_arguments: WorkerArguments
     parent_pid: int
     """The process whose child it is: the master, unless a mold has forked it and the system has no `adopt_orphans`."""
+    source: Source
     application: Application | None = None
     """Loaded already, by a mold. Signals are as the application left them then."""
 
 
-def assemble(
-    start: WorkerStart, application: Application, spans: SpanMaker, on_tick: Callable[[], object]
+def choose_kind(settings: Settings, application: object, log: logging.Logger) -> type[Worker]:
+    """The kind that runs this application: that of the settings, unless none was chosen, or WSGI is run in threads.
+
+    Raises:
+        AppLoadError: the kind that was chosen cannot run it.
+    """
+    kind = kind_of(settings.kind)
+    interface = interface_of(application)
+    if interface in kind.interfaces:
+        return kind
+    if settings.origin("worker_class") == DEFAULT_ORIGIN:
+        log.info(fields("application recognised, served by the kind that runs it", kind=interface, interface=interface))
+        return kind_of(interface)
+    if interface == "wsgi":
+        name = "gthread" if settings.threads > 1 else "sync"
+        text = "a WSGI application is served in threads, not on the event loop; threads says in how many"
+        log.info(fields(text, worker_class=settings.worker_class, kind=name, threads=settings.threads))
+        return kind_of(name)
+    raise AppLoadError(
+        f"application: expected one for {', '.join(sorted(kind.interfaces))}, which {settings.worker_class} workers "
+        f"run, got one for {interface}; use --worker-class {interface}"
+    )
+
+
+def assemble(  # noqa: PLR0913, PLR0917  one place calls it
+    start: WorkerStart,
+    kind: type[Worker],
+    application: object,
+    spans: SpanMaker,
+    on_tick: Callable[[], object],
+    around: Around | None = None,
 ) -> Worker:
-    """A worker of the kind that the settings name; it begins with `serve`. `on_tick` is called about once a second."""
+    """A worker of this kind; it begins with `begin`. `on_tick` is called about once a second.
+
+    around: what a user's class puts around each application call.
+    """
     settings = start.settings
     log = start.journal.logs.error
-    kind = KINDS[settings.worker_class]
-    permits = kind.permits(settings.threads)
-    crew = Crew(permits)
-    doors = Doors(
-        listeners=start.listeners,
-        transfer=start.transfer,
-        scoreboard=start.scoreboard,
-        page_index=start.page,
-        has_permit=lambda: crew.has_permit,
-        client_limit=settings.worker_connections,
-        log=log,
-    )
     constants = {
         "SERVER_SOFTWARE": SOFTWARE,
         "wsgi.errors": start.journal.logs.error_stream,
         "wsgi.file_wrapper": FileWrapper,
         "wsgi.multiprocess": settings.workers > 1,
-        "wsgi.multithread": permits > 1,
+        "wsgi.multithread": kind.multithread,
     }
     template = EnvironTemplate(settings, constants, os.environ)
-    reactor = Reactor(
-        crew=crew,
-        doors=doors,
-        page=start.scoreboard.page(start.page),
-        template=template,
-        limits=_limits(settings),
-        timeouts=Timeouts.of(settings),
-        rules=Rules.of(settings, None if start.certificates is None else start.certificates.context),
-        protocol=settings.protocol,
-        request_buffering=settings.request_buffering,
-        spill_directory=settings.tmp_upload_dir,
-        leader_beats=kind.leader_beats,
-        run_exchange=ExchangeRunner(WsgiAdapter(application, template, log, settings.sendfile), spans),
-        on_tick=on_tick,
-        log=log,
+
+    def make_doors(has_permit: Callable[[], bool]) -> Doors:
+        return Doors(
+            listeners=start.listeners,
+            transfer=start.transfer,
+            scoreboard=start.scoreboard,
+            page_index=start.page,
+            has_permit=has_permit,
+            client_limit=settings.worker_connections,
+            log=log,
+        )
+
+    loop = {
+        "page": start.scoreboard.page(start.page),
+        "template": template,
+        "limits": _limits(settings),
+        "timeouts": Timeouts.of(settings),
+        "rules": Rules.of(settings, None if start.certificates is None else start.certificates.context),
+        "protocol": settings.protocol,
+        "request_buffering": settings.request_buffering,
+        "spill_directory": settings.tmp_upload_dir,
+        "on_tick": on_tick,
+        "log": log,
+    }
+    rows_there = start.scoreboard.rows
+    return kind.assemble(
+        Parts(
+            application,
+            settings,
+            spans,
+            template,
+            log,
+            make_doors,
+            rows_there,
+            loop,
+            around,
+            start.application is not None,
+        )
     )
-    return kind(reactor, settings.threads)
+
+
+def rows(settings: Settings) -> int:
+    """Rows of a scoreboard page: of the kind that the settings name, and of the one that may be recognised instead."""
+    has_threads = settings.worker_class in ("sync", "gthread") and settings.origin("worker_class") != DEFAULT_ORIGIN
+    return settings.threads if has_threads else max(settings.threads, HOSTED_ROWS)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn, cast
 
-from ostler.app.loader import AppBootError, apply_paths, load_configured
+from ostler import real
+from ostler.app.loader import AppBootError, apply_paths
+from ostler.app.source import Source
 from ostler.app.wsgi import Application
 from ostler.config.settings import Settings
 from ostler.errors import BootError, OstlerError
@@ -24,14 +26,17 @@ from ostler.process.signals import (
     CANCEL_SIGNAL,
     DUMP_SIGNAL,
     WORKER_IGNORES,
+    block_all,
     ignore,
     leave_to_forks,
     restore_default,
+    restore_mask,
     unblock_all,
 )
 from ostler.process.spew import spew
 from ostler.roles.assembly import SOFTWARE, WorkerStart
 from ostler.roles.journal import Journal
+from ostler.workers.kinds import kind_of
 
 LOGS_S: Final = 0.5
 """How long a process that leaves tries to get rid of log lines that nobody takes."""
@@ -69,14 +74,35 @@ def answer_while_booting(channel: Channel, abort: Handler, cancelled: Handler) -
     unblock_all()
 
 
-def load(settings: Settings) -> Application:
-    """Import the application. Raises OstlerError."""
+def dump_also(channel: Channel, stacks: Callable[[], str]) -> None:
+    """Beside the stacks of threads, show what `stacks` says. It takes a main thread that gets to run Python."""
+
+    def show(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(Exception):  # it would be raised wherever the application is; or the channel is full
+            real.write(channel.fileno(), stacks().encode("utf-8", "backslashreplace"))
+
+    mask = block_all()
+    faulthandler.unregister(DUMP_SIGNAL)
+    signal.signal(DUMP_SIGNAL, show)
+    faulthandler.register(DUMP_SIGNAL, file=channel.fileno(), all_threads=True, chain=True)
+    restore_mask(mask)
+
+
+def prepare(kind: str) -> None:
+    """What a worker kind needs before the application is imported; of no kind, nothing. Raises BootError."""
+    if kind:
+        kind_of(kind).prepare()
+
+
+def load(settings: Settings, source: Source, kind: str) -> Application:
+    """Import the application; kind: as `prepare`. Raises OstlerError."""
     apply_paths(settings)
     os.environ["SERVER_SOFTWARE"] = SOFTWARE
     random.seed()  # the master's state was inherited by every worker
     if settings.spew:
         spew()
-    return cast(Application, load_configured(settings))
+    prepare(kind)
+    return cast(Application, source.load(settings))
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import select
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ostler import real
 from ostler.observe.hooks import WorkerFacts
 from ostler.observe.scoreboard import Page
 from ostler.process.channel import Channel
 from ostler.process.listeners import Listener
 from ostler.roles.generation import Generation
 
-_Poll = select.poll
+_Poll = real.poll
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +32,7 @@ class Child:
     slot: int = 0
     mold: int | None = None
     promoting: bool = False  # a worker that was told to become a mold
+    receives: bool = True  # of a worker that is ready: it takes connections of siblings
     silenced: bool = False  # its end of the channel is closed: nothing more will be read
 
     @property

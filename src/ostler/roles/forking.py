@@ -27,8 +27,8 @@ from ostler.roles.children import Child, Children
 from ostler.roles.generation import Generation
 from ostler.roles.living import LivingGenerations
 from ostler.roles.mold import run_mold
+from ostler.roles.run_worker import run_worker
 from ostler.roles.shared import Shared
-from ostler.roles.worker import run_worker
 from ostler.supervisor.actions import Fork, StartMold
 from ostler.supervisor.events import Forked, ForkFailed
 
@@ -239,4 +239,5 @@ class Forker:
             certificates=generation.certificates,
             hook_arguments=self._shared.hook_arguments,
             parent_pid=self._shared.facts.pid,
+            source=generation.surroundings.source,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ostler.app.source import Source
 from ostler.config.settings import Settings
 from ostler.errors import ConfigError
 from ostler.observe.hooks import HookArguments, call_ssl_context
@@ -16,6 +17,7 @@ from ostler.process.certificates import Certificates, Factory
 from ostler.process.listeners import BindOptions
 from ostler.process.privileges import can_become
 from ostler.process.slots import SlotListeners
+from ostler.roles.assembly import rows
 from ostler.roles.journal import Journal, open_journal
 from ostler.roles.surroundings import EnvironmentOverlay, Surroundings
 from ostler.supervisor.policy import GenerationSpec
@@ -67,12 +69,14 @@ class Generation:
 class Maker:
     """Makes generations out of settings; what it needs of the master for that.
 
-    prepare_child: closes what a child of the master must not hold.
+    prepare_child: closes what a child of the master must not hold. pin_source: where the application comes from, as of
+    the settings that were loaded last.
     """
 
     hook_arguments: HookArguments
     overlay: EnvironmentOverlay
     prepare_child: Callable[[], None]
+    pin_source: Callable[[], Source]
 
     def journal(self, settings: Settings) -> Journal:
         """Raises ConfigError, also when workers could not become `user`: to be said here, and not at their boot."""
@@ -99,8 +103,8 @@ class Maker:
         certificates: Certificates | None,
     ) -> Generation:
         pages = settings.workers * _PAGES_PER_WORKER + _SPARE_PAGES
-        board = Scoreboard(pages, max(1, settings.threads))
-        return Generation(1, settings, listeners, journal, board, Surroundings.now(), certificates)
+        board = Scoreboard(pages, rows(settings))
+        return Generation(1, settings, listeners, journal, board, self._surroundings(), certificates)
 
     def next(self, number: int, settings: Settings, newest: Generation, others: Sequence[Generation]) -> Generation:
         """others: that live, too. Raises BindError or ConfigError, and has changed nothing then."""
@@ -129,11 +133,16 @@ class Maker:
         finally:
             newest.logs.install()  # until the new generation is seen to serve, the master speaks where it did
         self.overlay.apply(settings.raw_env)
-        # Rows are per thread: more threads need wider pages. Page numbers stay those of the supervisor's one pool.
+        # More threads, or another kind, need wider pages. Page numbers stay those of the supervisor's one pool.
         board = newest.scoreboard
-        if settings.threads > newest.settings.threads:
-            board = Scoreboard(board.pages, settings.threads)
-        return Generation(number, settings, listeners, journal, board, Surroundings.now(), certificates)
+        if rows(settings) > board.rows:
+            board = Scoreboard(board.pages, rows(settings))
+        return Generation(
+            number, settings, listeners, journal, board, Surroundings.now(self.pin_source()), certificates
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings.now(self.pin_source())
 
 
 def bind_options(settings: Settings) -> BindOptions:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from time import monotonic as _monotonic
 from typing import Final
 
-from ostler import __version__
+from ostler import __version__, real
 from ostler.app.loader import loaded_before
+from ostler.app.source import Named, Source
 from ostler.config.settings import Settings
 from ostler.drivers.transfer import TransferSockets
 from ostler.errors import ConfigError, OstlerError, reason_of
 from ostler.logline import escape, fields
-from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks
+from ostler.observe.hooks import MasterFacts, MasterHooks
 from ostler.observe.logs import Logs
 from ostler.process import inherited, systemd
 from ostler.process.daemon import Readiness, daemonize
@@ -36,6 +37,7 @@ from ostler.roles.master import Master, Parts
 from ostler.roles.presence import Presence
 from ostler.roles.shared import Shared
 from ostler.roles.surroundings import EnvironmentOverlay
+from ostler.workers.foreign import WorkerArguments
 
 _BIND_TRIES: Final = 5
 _BIND_PAUSE_S: Final = 1.0
@@ -43,21 +45,23 @@ _SHOWN_MODULES: Final = 10
 _LOGS_S: Final = 0.5
 _STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
-_Poll = select.poll
+_Poll = real.poll
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What the command line hands over. load_settings reads the configuration again, with the same arguments.
 
-    environ: the environment as it was when the process started.
+    environ: the environment as it was when the process started. pin_source: where the application of the settings that
+    were loaded last comes from.
     """
 
     load_settings: Callable[[], Settings]
     settings: Settings
-    hook_arguments: HookArguments
+    hook_arguments: WorkerArguments
     context: StartContext
     environ: Mapping[str, str]
+    pin_source: Callable[[], Source] = Named
 
 
 def run_master(launch: Launch) -> int:
@@ -105,7 +109,7 @@ class _Launcher:
     def run(self) -> int:
         launch, settings = self.launch, self.settings
         self.overlay.apply(settings.raw_env)
-        maker = Maker(launch.hook_arguments, self.overlay, self._leave_to_master)
+        maker = Maker(launch.hook_arguments, self.overlay, self._leave_to_master, launch.pin_source)
         journal = maker.journal(settings)
         logs = journal.logs
         logs.error.info(fields("ostler starting", version=__version__, pid=os.getpid()))

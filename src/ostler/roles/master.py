@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from time import monotonic as _monotonic
 from typing import Final
 
+from ostler import real
 from ostler.config.settings import Settings
 from ostler.control.server import Asker, Server, open_server
 from ostler.errors import OstlerError
@@ -28,9 +29,11 @@ from ostler.logline import fields
 from ostler.process.daemon import Readiness
 from ostler.process.fork import Death, reap
 from ostler.process.listeners import Listener
+from ostler.process.oom import OomKiller
 from ostler.process.reexec import HandOver, StartContext
 from ostler.process.signals import SignalEdge, name_of
 from ostler.roles import reports
+from ostler.roles.arbitration import Arbitration
 from ostler.roles.children import Child
 from ostler.roles.commands import Commands
 from ostler.roles.generation import Generation, Maker
@@ -60,7 +63,7 @@ _AFTER_DEFECT_S: Final = 0.1
 _DEFECT_STATUS: Final = 255
 _DEFECT: Final = "the master failed; this is a defect of Ostler, please report it"
 
-_Poll = select.poll
+_Poll = real.poll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +93,20 @@ class Master:
         self._first = parts.first
         self._next_second = _monotonic()
         self._workers_seen = 0
+        self._events: deque[Event] = deque()
+        self._telling = False
         self._stopping = False
         self._supervisor = Supervisor(parts.first.scoreboard.pages)
         self._performer = Performer(parts.shared, parts.first)
+        self._oom = OomKiller()
         self._performer.poller.register(parts.edge.fileno(), select.POLLIN)
         self._ready: set[int] = set()  # workers, while an old master waits for them
         self._reloader = Reloader(parts.load_settings, parts.maker, self._performer, self._tell_of_reload, self._say)
         self._succession = Succession(parts.context, parts.environ, self._performer, parts.presence, self._say)
         self._upgrade = Upgrade(self._succession, parts.shared.hooks.pre_exec, self._stop_after_upgrade, self._say)
+        self._arbitration = Arbitration(
+            parts.shared.hook_arguments, parts.shared.facts, self._tell, self._answer_signal, lambda: self._log
+        )
         self._commands = Commands(self._open_server(), self._succession, self._reload, self._begin_upgrade)
         if parts.hand_over is not None:
             self._succession.follow(parts.hand_over, parts.left_over)
@@ -124,6 +133,7 @@ class Master:
         except OstlerError:
             self._performer.generations.close_listeners()
             raise
+        self._arbitration.begin()
         self._hear_signals()
         self._tell(SettingsAccepted(self._first.spec))
         while self._performer.finished is None:
@@ -138,7 +148,7 @@ class Master:
         self._performer.generations.close_listeners()
         self._commands.close()
         self._shared.hooks.on_exit()
-        status = self._performer.finished
+        status = self._performer.finished or self._arbitration.exit_status
         self._log.info("ostler stopped pid=%d status=%d", os.getpid(), status)
         why = self._performer.last_error or "stopped before it served"
         self._readiness.failed(status, f"Error: {why}\n")
@@ -155,8 +165,12 @@ class Master:
             elif not self._reloader.hears(fd) and not self._succession.hears(fd):
                 self._commands.hears(fd)
         self._hear_signals()
+        died = False
         for death in reap():
+            died = True
             self._hear_death(death)
+        if died and not self._stopping:
+            self._arbitration.after_death()
         self._look_for_promotion()
         now = _monotonic()
         self._reloader.expire(now)
@@ -171,6 +185,9 @@ class Master:
     def _each_second(self) -> None:
         self._performer.flush()
         self._tell(self._performer.beats())
+        if not self._stopping:
+            with self._border():
+                self._arbitration.each_second()
         self._performer.supplies.tick_logs()
         self._performer.supplies.tick_certificates()
         self._commands.each_second()
@@ -193,12 +210,18 @@ class Master:
 
     def _tell(self, event: Event) -> None:
         """Give the supervisor a fact, carry out its orders, and give it what came of them, before anything else."""
-        events: deque[Event] = deque([event])
-        while events:
-            for action in self._supervisor.handle(events.popleft(), _monotonic()):
-                answer = self._perform(action)
-                if answer is not None:
-                    events.append(answer)
+        self._events.append(event)
+        if self._telling:
+            return  # by a hook, while the orders before it are carried out
+        self._telling = True
+        try:
+            while self._events:
+                for action in self._supervisor.handle(self._events.popleft(), _monotonic()):
+                    answer = self._perform(action)
+                    if answer is not None:
+                        self._events.append(answer)
+        finally:
+            self._telling = False
         if self._succession.predecessor is not None:
             self._count(event)
 
@@ -281,16 +304,20 @@ class Master:
         serving = " ".join(reports.serving(child))
         with self._border():
             self._performer.forker.bury(child)  # first: its page may be given to another at once
-        self._tell(ChildExited(death.pid, death.status, death.signal, serving))
+        killer = self._oom.explain() if death.signal == "SIGKILL" else ""
+        if death.peak_bytes:
+            serving = " ".join(filter(None, (f"peak_rss_mb={death.peak_bytes / 1e6:.0f}", serving)))
+        self._tell(ChildExited(death.pid, death.status, death.signal, serving, killer))
 
     # -- what the operator says
 
     def _hear_signals(self) -> None:
         for number in self._edge.take():
             with self._border():
-                self._hear_signal(number)
+                if not self._arbitration.answers(number):
+                    self._answer_signal(number)
 
-    def _hear_signal(self, number: int) -> None:
+    def _answer_signal(self, number: int) -> None:
         match number:
             case signal.SIGCHLD:
                 pass  # the loop reaps each time it wakes

@@ -23,7 +23,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from ostler import real
 from ostler.app.fork_safety import ImportWatch, summary
+from ostler.app.loader import apply_paths
 from ostler.app.wsgi import Application
 from ostler.errors import BootError, OstlerError, reason_of
 from ostler.observe.hooks import WorkerFacts
@@ -46,9 +48,10 @@ from ostler.process.signals import CANCEL_SIGNAL, WORKER_IGNORES, ignore, let_go
 from ostler.process.threads import native_threads
 from ostler.process.title import set_title
 from ostler.roles.assembly import WorkerStart
-from ostler.roles.booting import boot_signals, leave, load, same_process, tell_boot_failed
+from ostler.roles.booting import boot_signals, leave, load, prepare, same_process, tell_boot_failed
 from ostler.roles.presence import mold_title
 from ostler.roles.renewal import take_certificates
+from ostler.workers.kinds import kind_of
 
 BeWorker = Callable[[WorkerStart], NoReturn]
 
@@ -61,7 +64,7 @@ _REAP_MS: Final = 100
 _KEPT: Final = (*WORKER_IGNORES, signal.SIGCHLD)
 _IGNORED: Final = (*WORKER_IGNORES, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
-_Poll = select.poll
+_Poll = real.poll
 _monotonic = time.monotonic
 _close = os.close
 _getpid = os.getpid
@@ -71,7 +74,7 @@ _leave_process = os._exit
 def run_mold(start: WorkerStart, be_worker: BeWorker) -> NoReturn:
     """Be a mold. Called in the child right after the fork, with all signals blocked; never returns.
 
-    start: of a worker without listeners and page; channel: the mold's own. be_worker: roles.worker.run_worker.
+    start: of a worker without listeners and page; channel: the mold's own. be_worker: roles.run_worker.run_worker.
     """
     began = _monotonic()
     status = 1
@@ -101,9 +104,14 @@ class _Declines(Exception):
 def _load(start: WorkerStart) -> Application:
     """Raises OstlerError or _Declines."""
     settings, log = start.settings, start.journal.logs.error
-    watch = ImportWatch(settings.wsgi_app.partition(":")[0], native_threads)
+    prepare(settings.kind)  # first: what a library makes of Python is no finding
+    watch = ImportWatch(settings.wsgi_app.partition(":")[0], native_threads, **_forked_well(settings.kind))
     with same_process(start), watch:
-        application = load(settings)
+        kind = settings.kind
+        if not kind:
+            apply_paths(settings)
+            kind = start.hook_arguments.prepare_worker_class(settings)
+        application = load(settings, start.source, kind)
     findings = watch.findings()
     for finding in findings:
         log.warning("%s", finding.line)
@@ -112,6 +120,13 @@ def _load(start: WorkerStart) -> Application:
     if findings and settings.preload_unsafe == "lazy":
         raise _Declines(summary(findings))
     return application
+
+
+def _forked_well(name: str) -> dict[str, bool]:
+    if not name:
+        return {}
+    kind = kind_of(name)
+    return {"keeps_threads": kind.keeps_threads, "renews_loop": kind.renews_loop}
 
 
 class Mold:
@@ -232,6 +247,7 @@ class Mold:
             certificates=model.certificates,
             hook_arguments=model.hook_arguments,
             parent_pid=model.parent_pid if ORPHANS_ARE_ADOPTED else os.getppid(),
+            source=model.source,
             application=self._application,
         )
         model.hook_arguments.arrive(_facts(start), order.attributes)
@@ -247,9 +263,7 @@ def _say_born(order: ForkWorker, pid: int) -> None:
 
 def _facts(start: WorkerStart) -> WorkerFacts:
     page = start.scoreboard.page(start.page)
-    return WorkerFacts(
-        start.age, start.parent_pid, start.settings, start.listeners, page, start.journal.log, _getpid()
-    )
+    return WorkerFacts(start.age, start.parent_pid, start.settings, start.listeners, page, start.journal.log, _getpid())
 
 
 def _descriptors(message: Message) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from ostler.process.channel import (
     LogsRequest,
     Message,
     MoldIsReady,
+    Notice,
     NotPromoted,
     Promote,
     Ready,
@@ -101,6 +102,7 @@ class Performer:
         self.forker = Forker(shared, self.generations, self.children, lambda: self.log)
         self.finished: int | None = None
         self.last_error = ""  # of the supervisor
+        self._noticed: set[tuple[int, str]] = set()  # what workers of a generation have said already
         self._serving = first
         self.adopt(first)
         self._log_as(first)
@@ -171,9 +173,17 @@ class Performer:
         for message in messages:
             if isinstance(message, LogsRequest):
                 self.reopen_logs()
+            elif isinstance(message, Notice):
+                self._pass_on(child, message.text)
             elif (fact := self._fact(child, message)) is not None:
                 facts.append(fact)
         return facts
+
+    def _pass_on(self, child: Child, text: str) -> None:
+        """What every worker of its generation says, and nobody has to read twice."""
+        if (child.generation.number, text) not in self._noticed:
+            self._noticed.add((child.generation.number, text))
+            self._log(Level.WARNING, text)
 
     def _lost(self, child: Child) -> list[Death]:
         """Without a subreaper: workers that are gone, and their mold too, who could have said how they ended."""
@@ -194,7 +204,8 @@ class Performer:
 
     def _of_worker(self, worker: Child, message: Message) -> Event | None:
         match message:
-            case Ready(boot_ms):
+            case Ready(boot_ms, receives):
+                worker.receives = receives
                 return WorkerReady(worker.pid, boot_ms)
             case RetireRequest(reason, detail):
                 return WorkerAsksToRetire(worker.pid, reason, detail)
@@ -311,7 +322,8 @@ class Performer:
         for listener in left:
             listener.given_up = not listener.inherited
         drain = tuple(index for index, each in enumerate(child.listeners) if each in left)
-        child.channel.send(Retire(drain, child.ours))
+        alone = not all(each.receives for each, _ in self.children.workers() if each is not child)
+        child.channel.send(Retire(drain, child.ours, alone))
 
     def _measure(self, text: str, pids: tuple[int, ...]) -> None:
         """In a child, for it may take long."""

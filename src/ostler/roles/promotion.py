@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from ostler import real
 from ostler.app import holdings
 from ostler.app.letting_go import let_go
 from ostler.config.settings import Settings
@@ -37,7 +38,7 @@ _FRAMES: Final = 20
 """What the Python stack grows by with each promotion (17), and some: workers of a promoted one run on top of it."""
 
 _monotonic = time.monotonic
-_sleep = time.sleep
+_sleep = real.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Promotion:
         refusal = self._of_kind(start, worker)
         if refusal:
             return refusal
-        worker.reactor.close()
+        worker.loop.close()
         return self._of_process(start)
 
     def _of_kind(self, start: WorkerStart, worker: Worker) -> str:

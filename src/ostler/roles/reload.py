@@ -126,11 +126,10 @@ class Reloader:
         """The configuration is good: load it here, listen, and begin a generation."""
         try:
             generation = self._make(self._load_settings())
-        except OstlerError as error:
-            self._reject(str(error))
-            return
         except (Exception, SystemExit) as error:  # noqa: BLE001  the user's file: whatever it raises, we go on
-            self._reject(f"the configuration loads in a process of its own, but not here: {error!r}")
+            self._performer.newest().surroundings.source.put_back()
+            strange = f"the configuration loads in a process of its own, but not here: {error!r}"
+            self._reject(str(error) if isinstance(error, OstlerError) else strange)
             return
         self._performer.adopt(generation)
         self._performer.shared.hooks.on_reload()

@@ -5,7 +5,6 @@ Rules for editing: text only; nothing here decides or signals.
 
 import contextlib
 import logging
-import os
 import re
 import threading
 import traceback
@@ -13,6 +12,7 @@ from collections.abc import Iterable
 from time import monotonic as _monotonic
 from typing import Final, Protocol
 
+from ostler import real
 from ostler.config.sections import ENTRIES
 from ostler.config.setting import Support
 from ostler.config.settings import Settings
@@ -67,7 +67,7 @@ def tell_defect(log: logging.Logger, sentence: str) -> None:
         log.exception("%s", sentence)
     except Exception:  # noqa: BLE001  filters and handlers are users' code
         with contextlib.suppress(OSError):
-            os.write(_STDERR, f"{sentence}\n{traceback.format_exc()}".encode("utf-8", "backslashreplace"))
+            real.write(_STDERR, f"{sentence}\n{traceback.format_exc()}".encode("utf-8", "backslashreplace"))
 
 
 def tell_notices(log: logging.Logger, settings: Settings) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ostler.drivers.transfer import TransferSockets
-from ostler.observe.hooks import HookArguments, MasterFacts, MasterHooks
+from ostler.observe.hooks import MasterFacts, MasterHooks
 from ostler.supervisor.actions import ReloadEnded
+from ostler.workers.foreign import WorkerArguments
 
 
 @dataclass(slots=True)
@@ -16,7 +17,7 @@ class Shared:
     """Made by the master before the first fork."""
 
     transfer: TransferSockets
-    hook_arguments: HookArguments
+    hook_arguments: WorkerArguments
     facts: MasterFacts
     hooks: MasterHooks
     close_in_child: Callable[[], None] = field(default=lambda: None)  # the master's own descriptors

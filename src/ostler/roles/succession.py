@@ -19,6 +19,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, Protocol
 
+from ostler import real
 from ostler.errors import OstlerError, reason_of
 from ostler.logline import escape, fields
 from ostler.observe.capture import STANDARD
@@ -44,7 +45,7 @@ from ostler.supervisor.actions import Level
 _getpid = os.getpid
 _getppid = os.getppid
 _pipe = os.pipe
-_read = os.read
+_read = real.read
 _close = os.close
 
 _HELD_BACK: Final = (

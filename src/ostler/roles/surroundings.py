@@ -1,4 +1,5 @@
-"""What a generation finds around it beside its settings: the environment, with `raw_env` laid over it, and sys.path.
+"""What a generation finds around it beside its settings: the environment, with `raw_env` laid over it, sys.path, and
+the program that embeds the server, if one does.
 
 The master's own environment is changed too, as Gunicorn does: hooks that run there look at it.
 
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 
+from ostler.app.source import Named, Source
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -17,16 +20,18 @@ class Surroundings:
 
     environ: dict[str, str]
     sys_path: tuple[str, ...]
+    source: Source
 
     @classmethod
-    def now(cls) -> "Surroundings":
-        return cls(dict(os.environ), tuple(sys.path))
+    def now(cls, source: Source | None = None) -> "Surroundings":
+        return cls(dict(os.environ), tuple(sys.path), Named() if source is None else source)
 
     def put_back(self) -> None:
         """In a child, before anything of the generation runs."""
         os.environ.clear()
         os.environ.update(self.environ)
         sys.path[:] = self.sys_path
+        self.source.put_back()
 
 
 class EnvironmentOverlay:

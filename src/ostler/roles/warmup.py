@@ -1,10 +1,10 @@
 """Warm-up requests: what a new worker has to answer before it is ready (`reload_check`).
 
-They take the whole way of a client's request (reactor, hooks, application, access log), over a pair of sockets within
+They take the whole way of a client's request (loop, hooks, application, access log), over a pair of sockets within
 the process, while the doors are shut: in plain HTTP, whatever clients have to speak, and always in this worker. One
 after the other; the first that fails ends it. One that is never answered is the master's to end (`boot_timeout`).
 
-Rules for editing: called by whoever leads the reactor, so nothing waits. An answer counts when its connection has
+Rules for editing: called by whoever leads the loop, so nothing waits. An answer counts when its connection has
 ended: by then the application's close() and the scoreboard are done with its request.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from ostler import real
 from ostler.errors import reason_of
 
 AGENT: Final = "ostler-check"
@@ -27,7 +28,7 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class House(Protocol):
-    """Who is asked; `drivers.reactor.Reactor` fits."""
+    """Who is asked; `drivers.loop.Loop` fits."""
 
     def watch(self, fd: int, handler: Callable[[], object]) -> None: ...
     def unwatch(self, fd: int) -> None: ...
@@ -58,7 +59,7 @@ class Warmup:
             self._passed()
             return
         try:
-            ours, theirs = socket.socketpair()
+            ours, theirs = real.pair()
         except OSError as error:
             self._failed(f"check {self._targets[0]} could not be made: {reason_of(error)}")
             return

@@ -1,8 +1,8 @@
 """A worker process, top to bottom: from the fork to its exit.
 
-`run_worker` boots (signals, post_fork, application, warm-up requests), says Ready over the channel, serves, and leaves
-with os._exit. What the master says comes over the channel, what the system says as signals; both are read by whichever
-thread leads the reactor, so neither waits for the application.
+`WorkerRole.run` boots (signals, post_fork, application, warm-up requests), says Ready over the channel, and serves.
+What the master says comes over the channel, what the system says as signals; both are read by whichever thread leads
+the loop, so neither waits for the application.
 
     TERM        asks the master to be replaced, and serves on until it is ordered to retire
     INT, QUIT   quick stop         USR1   asks for new logs        ABRT   worker_abort hook, exit 1 (main thread)
@@ -10,24 +10,21 @@ thread leads the reactor, so neither waits for the application.
 """
 
 import atexit
-import contextlib
 import logging
 import os
 import random
 import signal
-import threading
 import time
-from collections.abc import Callable
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, cast
 
+from ostler import real
 from ostler.app.loader import parse_app
-from ostler.app.readiness import Readiness
-from ostler.drivers.reactor import Reactor
+from ostler.app.readiness import READINESS, AnyReadiness
+from ostler.drivers.loop import Loop
 from ostler.errors import BootError, OstlerError
 from ostler.logline import fields
 from ostler.observe.hooks import WorkerFacts, WorkerHooks
-from ostler.observe.scoreboard import WorkerState
 from ostler.observe.span import SpanMaker
 from ostler.process import privileges
 from ostler.process.channel import (
@@ -36,6 +33,7 @@ from ostler.process.channel import (
     LameDuckBegins,
     LogFiles,
     LogsRequest,
+    Message,
     NotPromoted,
     Promote,
     Ready,
@@ -51,9 +49,19 @@ from ostler.process.signals import (
 )
 from ostler.process.title import set_title
 from ostler.process.watch import Watcher
-from ostler.roles.assembly import WorkerStart, assemble
-from ostler.roles.booting import answer_while_booting, boot_signals, leave, load, same_process, tell_boot_failed
-from ostler.roles.mold import Mold
+from ostler.roles.assembly import WorkerStart, assemble, choose_kind
+from ostler.roles.booting import (
+    answer_while_booting,
+    boot_signals,
+    dump_also,
+    leave,
+    load,
+    prepare,
+    same_process,
+    tell_boot_failed,
+)
+from ostler.roles.mold import BeWorker, Mold
+from ostler.roles.orphans import ORPHAN_S, after, end_orphans
 from ostler.roles.presence import worker_title
 from ostler.roles.promotion import Promotion, make_room_on_stack
 from ostler.roles.recycling import Limits, Recycling, draw_request_limit
@@ -61,9 +69,11 @@ from ostler.roles.renewal import take_certificates
 from ostler.roles.warmup import Warmup
 from ostler.supervisor.events import RetireReason
 from ostler.workers.base import Worker
+from ostler.workers.foreign import Around
+from ostler.workers.kinds import kind_of
 
-ORPHAN_S: Final = 0.8
-"""How long a worker without a master may finish what it is serving."""
+QUICK_S: Final = 1.2
+"""How long an event loop may take to end at a quick stop: less than the master waits (supervisor.policy.QUIT_S)."""
 EXIT_S: Final = 5.0
 """How long atexit functions may take before the process leaves all the same."""
 
@@ -74,34 +84,30 @@ _monotonic = time.monotonic
 _kill = os.kill
 
 
-def run_worker(start: WorkerStart) -> NoReturn:
-    """Be a worker. Called in the child right after the fork, with all signals blocked; never returns."""
-    status = 1
-    try:
-        status = _WorkerRole(start).run()
-    except BaseException:  # noqa: BLE001  the border of the process: nothing of the master's stack may run on
-        start.journal.logs.error.exception("worker failed; this is a defect of Ostler, please report it")
-    finally:
-        leave(start.journal, status)
+class WorkerRole:
+    """A worker of one of our kinds, and what every worker has."""
 
-
-class _WorkerRole:
-    def __init__(self, start: WorkerStart) -> None:
+    def __init__(self, start: WorkerStart, be_worker: BeWorker) -> None:
+        """be_worker: what a worker that has become a mold does in those that it forks."""
         self.start = start
+        self.be_worker = be_worker
+        self.began = _monotonic()
         self.settings = start.settings
         self.logs = start.journal.logs
         self.log: logging.Logger = self.logs.error
         self.page = start.scoreboard.page(start.page)
         self.edge: SignalEdge | None = None
-        self.reactor: Reactor | None = None
-        self.readiness: Readiness | None = None
+        self.loop: Loop | None = None
+        self.readiness: AnyReadiness | None = None
         self.recycling: Recycling | None = None
         self.watcher: Watcher | None = None
         self.promotion = Promotion(start.settings)
         self.ready = False
         self.lame_duck = False
         self.check_failed = False
+        self.worker: Worker | None = None
         self.quick = False
+        self.leaving = False
         self.orphaned = False
         facts = WorkerFacts(
             age=start.age,
@@ -116,65 +122,87 @@ class _WorkerRole:
         self.hooks = WorkerHooks(facts, start.hook_arguments, self.log)
 
     def run(self) -> int:
-        began = _monotonic()
-        self.page.reset(os.getpid(), began)
-        die_with_parent(self.start.parent_pid)
-        self._boot_signals()
+        """Boot, serve and come to the end; returns the exit status."""
+        self._enter()
         try:
             worker = self._boot()
         except OstlerError as error:
             return self._boot_failed(error)
-        outlive_parent()
-        assert self.reactor is not None
-        self.page.beat(_monotonic())
-        if self.settings.reload:  # before Ready: from then on a changed file must be noticed
-            self._watch_files()
-        self._warm_up(began)
-        worker.serve()
-        if self.check_failed:
-            self.hooks.worker_exit()
-            return BootError.exit_status
-        if self.promotion.wanted and not self.orphaned:
-            self._become_mold(worker)
-        status = self._leave()
-        if self.orphaned:
-            # Stay to the end: a sibling that hangs in C code needs somebody to kill it.
-            time.sleep(2 * ORPHAN_S)
-        return status
+        self._serve(worker)
+        return self._end(worker)
 
     # -- boot ------------------------------------------------------------------------------------------------
 
-    def _boot_signals(self) -> None:
+    def _enter(self) -> None:
+        self.page.reset(os.getpid(), self.began)
+        die_with_parent(self.start.parent_pid)
         if self.start.application is None:
             boot_signals(self.start.channel, self._abort, self._cancelled)
         else:
             answer_while_booting(self.start.channel, self._abort, self._cancelled)
+        set_title(worker_title(self.settings))
 
     def _boot(self) -> Worker:
-        start, settings = self.start, self.settings
-        set_title(worker_title(settings))
         self.hooks.post_fork()
+        self._become_user()
+        self.facts.application = application = self._load(self.settings.kind)
+        self.facts.request_limit = draw_request_limit(self.settings)
+        self.hooks.post_worker_init()
+        make_room_for(self.settings.worker_connections)
+        return self._assemble(self.start, application)
+
+    def _become_user(self) -> None:
+        settings = self.settings
         privileges.drop(settings.user, settings.group, settings.initgroups)
         die_with_parent(self.start.parent_pid)  # again: it ends with a change of user (prctl(2))
-        application = start.application
-        if application is None:
-            with same_process(start):
-                application = load(settings)
-        else:
-            random.seed()  # the mold's state was inherited by every worker
-        self.facts.application = application
-        self.facts.request_limit = draw_request_limit(settings)
-        self.hooks.post_worker_init()
-        make_room_for(settings.worker_connections)
+
+    def _load(self, kind: str) -> object:
+        """The application. kind: what is to be prepared before it is imported; empty: nothing. Raises OstlerError."""
+        if kind and not kind_of(kind).has_only_threads:
+            dump_also(self.start.channel, kind_of(kind).stacks)
+        if self.start.application is None:
+            with same_process(self.start):
+                return load(self.settings, self.start.source, kind)
+        prepare(kind)
+        random.seed()  # the mold's state was inherited by every worker
+        return self.start.application
+
+    def _assemble(self, start: WorkerStart, application: object, around: Around | None = None) -> Worker:
+        """Raises AppLoadError, BootError."""
+        settings = start.settings
         if start.certificates is not None:
             drop_undecodable_names()
+        kind = choose_kind(settings, application, self.log)
         if settings.readiness_path:
-            application = self.readiness = Readiness(application, settings.readiness_path)
-        worker = assemble(start, application, self._spans(), self._tick)
-        self.reactor = worker.reactor
-        self._serve_signals(self.reactor)
-        self.reactor.watch(start.channel.fileno(), self._hear_master)
+            (interface,) = kind.interfaces
+            application = self.readiness = READINESS[interface](cast(Any, application), settings.readiness_path)
+        worker = assemble(start, kind, application, self._spans(), self._tick, around)
+        worker.begin()
+        self.worker, self.loop = worker, worker.loop
+        self._serve_signals(self.loop)
+        self.loop.watch(start.channel.fileno(), self._hear_master)
         return worker
+
+    def _serve(self, worker: Worker) -> None:
+        outlive_parent()
+        self.page.beat(_monotonic())
+        if self.settings.reload:  # before Ready: from then on a changed file must be noticed
+            self._watch_files()
+        self._warm_up()
+        worker.serve()
+
+    def _end(self, worker: Worker | None) -> int:
+        """Everything is served. worker: None, of one that was not ours."""
+        if self.check_failed:
+            self.hooks.worker_exit()
+            return BootError.exit_status
+        if worker is not None and self.promotion.wanted and not self.orphaned:
+            self._become_mold(worker)
+        status = self._leave()
+        if self.orphaned:
+            # Stay to the end: a sibling that hangs in C code needs somebody to kill it.
+            real.sleep(2 * ORPHAN_S)
+        return status
 
     def _spans(self) -> SpanMaker:
         observers = self.start.journal.observers(self.start.hook_arguments)
@@ -186,29 +214,29 @@ class _WorkerRole:
         self.hooks.worker_exit()
         return status
 
-    def _warm_up(self, began: float) -> None:
+    def _warm_up(self) -> None:
         """Ready, as soon as all of `reload_check` was answered; before that no client comes in."""
-        reactor = self.reactor
-        assert reactor is not None
-        reactor.keep_doors_shut()
-        Warmup(reactor, self.settings.reload_check, lambda: self._say_ready(reactor, began), self._refuse_boot).begin()
+        loop = self.loop
+        assert loop is not None
+        loop.keep_doors_shut()
+        Warmup(loop, self.settings.reload_check, lambda: self._say_ready(loop), self._refuse_boot).begin()
 
-    def _say_ready(self, reactor: Reactor, began: float) -> None:
+    def _say_ready(self, loop: Loop) -> None:
         now = _monotonic()
         self.page.forget_work()  # warm-up requests are nobody's
         self.page.beat(now)
         self.ready = True
         self._end_readiness()
         self.recycling = Recycling(Limits.draw(self.settings), self._ask_to_retire, self.log.log, now)
-        reactor.open_doors()  # before others retire because of us
-        self.start.channel.send(Ready(round((now - began) * 1000)))
+        loop.open_doors()  # before others retire because of us
+        self.start.channel.send(Ready(round((now - self.began) * 1000)))
 
     def _refuse_boot(self, summary: str) -> None:
         """A warm-up request failed. Said at once: the application may hang in what is left of it."""
-        assert self.reactor is not None
+        assert self.loop is not None
         self.check_failed = True
         self.start.channel.send(BootFailed(BootError.exit_status, summary))
-        self.reactor.finish()
+        self.loop.finish()
 
     def _cancelled(self, *_: object) -> None:
         if not self.ready:  # else it is too late: the master will hear Ready, and order what is to be done
@@ -216,10 +244,10 @@ class _WorkerRole:
 
     # -- what the master and the system say ------------------------------------------------------------------
 
-    def _serve_signals(self, reactor: Reactor) -> None:
+    def _serve_signals(self, loop: Loop) -> None:
         self.edge = SignalEdge((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1))
         signal.signal(signal.SIGABRT, self._abort)
-        reactor.watch(self.edge.fileno(), self._hear_signals)
+        loop.watch(self.edge.fileno(), self._hear_signals)
 
     def _hear_signals(self) -> None:
         assert self.edge is not None
@@ -235,74 +263,75 @@ class _WorkerRole:
                     pass
 
     def _hear_master(self) -> None:
-        reactor = self.reactor
-        assert reactor is not None
+        loop = self.loop
+        assert loop is not None
         messages = self.start.channel.receive()
         if messages is None:
-            self._orphaned(reactor)
+            self._orphaned(loop)
             return
         for message in messages:
-            match message:
-                case Retire(drain, ours):
-                    self.promotion.wanted = False
-                    self._own(ours)
-                    reactor.retire([self.start.listeners[index] for index in drain])
-                case Promote(ours):
-                    self._own(ours)
-                    self.promotion.wanted = True
-                    reactor.retire()
-                case Stop(keep_listeners=True):
-                    self.promotion.wanted = False
-                    reactor.abandon()
-                case Stop(ours=ours):
-                    self.promotion.wanted = False
-                    self._own(ours)
-                    reactor.stop()
-                case LogFiles(names, fds, others=others):
-                    self.logs.take(names, fds, others=others)
-                case CertificateFiles(fds):
-                    take_certificates(self.start.certificates, fds, self.log)
-                case LameDuckBegins():
-                    self.lame_duck = True
-                    self._end_readiness()
-                case _:
-                    pass
+            self._hear(message, loop)
+
+    def _hear(self, message: Message, loop: Loop) -> None:
+        match message:
+            case Retire(drain, ours, alone):
+                self.promotion.wanted = False
+                self._own(ours)
+                loop.retire([self.start.listeners[index] for index in drain], alone=alone)
+            case Promote(ours):
+                self._own(ours)
+                self.promotion.wanted = True
+                loop.retire()
+            case Stop(keep_listeners=True):
+                self.promotion.wanted = False
+                loop.abandon()
+            case Stop(ours=ours):
+                self.promotion.wanted = False
+                self._own(ours)
+                loop.stop()
+            case LogFiles(names, fds, others=others):
+                self.logs.take(names, fds, others=others)
+            case CertificateFiles(fds):
+                take_certificates(self.start.certificates, fds, self.log)
+            case LameDuckBegins():
+                self.lame_duck = True
+                self._end_readiness()
+            case _:
+                pass
 
     def _own(self, positions: tuple[int, ...]) -> None:
         for index, listener in enumerate(self.start.listeners):
             listener.inherited = index not in positions
 
-    def _orphaned(self, reactor: Reactor) -> None:
+    def _orphaned(self, loop: Loop) -> None:
         """The master is dead: finish what runs, within a second, and take siblings along that cannot."""
         self.orphaned = True
-        reactor.unwatch(self.start.channel.fileno())
+        loop.unwatch(self.start.channel.fileno())
         self.log.error(fields("master is gone, worker leaves", pid=os.getpid(), within_s=ORPHAN_S))
-        after(ORPHAN_S, self._end_orphans)
-        reactor.abandon()
-
-    def _end_orphans(self) -> None:
-        scoreboard, own = self.start.scoreboard, os.getpid()
-        for index in range(scoreboard.pages):
-            page = scoreboard.page(index)
-            pid = 0 if page.state is WorkerState.FREE else page.pid
-            if pid and pid != own and _is_our_orphan(pid):
-                with contextlib.suppress(OSError):
-                    _kill(pid, signal.SIGKILL)
-        os._exit(0)
+        after(ORPHAN_S, lambda: end_orphans(self.start.scoreboard))
+        loop.abandon()
 
     def _stop_quickly(self) -> None:
         if not self.quick:
             self.quick = True
-            self.hooks.worker_int()
-            # A quick stop cuts what runs: nobody waits for the application's thread.
-            after(0.0, self._leave_now)
+            self._say_words_of_stop()
+            # A quick stop cuts what runs: nobody waits for the application's thread. An event loop ends in its own way.
+            waits = self.worker is not None and self.worker.hurry(QUICK_S)
+            after(QUICK_S + 0.3 if waits else 0.0, self._leave_now)
+
+    def _say_words_of_stop(self) -> None:
+        self.hooks.worker_int()
 
     def _leave_now(self) -> None:
-        leave(self.start.journal, self._leave())
+        if not self.leaving:
+            leave(self.start.journal, self._leave())
 
     def _abort(self, _number: int, _frame: FrameType | None) -> None:
-        self.hooks.worker_abort()
+        self._say_words_of_abort()
         leave(self.start.journal, 1)
+
+    def _say_words_of_abort(self) -> None:
+        self.hooks.worker_abort()
 
     def _end_readiness(self) -> None:
         """The server is a lame duck, and says so; but not to its own warm-up requests."""
@@ -351,31 +380,13 @@ class _WorkerRole:
         reason = self.promotion.obstacle(self.start, worker, self.edge)
         if application is not None and not reason:
             make_room_on_stack()
-            Mold(self.start, application, run_worker).run(began)
+            Mold(self.start, application, self.be_worker).run(began)
         self.start.channel.send(NotPromoted(reason))
 
     def _leave(self) -> int:
         """Everything is served: hooks, atexit functions (exporters flush there), streams; but not for ever."""
+        self.leaving = True
         after(EXIT_S, lambda: os._exit(0))
         self.hooks.worker_exit()
         atexit._run_exitfuncs()
         return 0
-
-
-def after(delay_s: float, action: Callable[[], object]) -> None:
-    """Do `action` on a thread of its own, in `delay_s` seconds, unless the process is gone by then."""
-
-    def wait() -> None:
-        time.sleep(delay_s)
-        action()
-
-    threading.Thread(target=wait, name="ostler-timer", daemon=True).start()
-
-
-def _is_our_orphan(pid: int) -> bool:
-    """Whether `pid` still runs the program that we run: the number could belong to a stranger by now."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as theirs, open("/proc/self/cmdline", "rb") as ours:
-            return theirs.read() == ours.read()
-    except OSError:
-        return False

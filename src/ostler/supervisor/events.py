@@ -97,12 +97,16 @@ class WorkerAsksToRetire:
 
 @dataclass(frozen=True, slots=True)
 class ChildExited:
-    """A child was reaped. Either `status` or `signal` is set; `serving` is what its page showed, as text, or empty."""
+    """A child was reaped. Either `status` or `signal` is set; `serving` is what its page showed, as text, or empty.
+
+    killer: of a SIGKILL, what the system says about who has sent it, as a clause; empty when it does not say.
+    """
 
     pid: int
     status: int | None
     signal: str | None
     serving: str = ""
+    killer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,23 @@ class CapacityAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraAsked:
+    """An embedder's Arbiter wants one worker more than the goal for now (spawn_worker)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUnwanted:
+    """An embedder's Arbiter sends this worker away (kill_worker with TERM), in return for an extra one if there is."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtrasOver:
+    """An embedder's Arbiter wants no more than the goal again (manage_workers): as many of the oldest are to go."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkersDismissed:
     """WINCH to a daemon: no workers at all, until TTIN or HUP; the listeners stay (another master serves on them)."""
 
@@ -165,6 +186,9 @@ Event = (
     | Beats
     | StopAsked
     | CapacityAsked
+    | ExtraAsked
+    | WorkerUnwanted
+    | ExtrasOver
     | WorkersDismissed
     | Tick
 )

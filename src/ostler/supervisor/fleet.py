@@ -63,7 +63,7 @@ class Fleet:
         """Whether this READY worker is to be replaced."""
         if self.stop_asked:
             return False  # everyone is good enough for what is left
-        outlived = handle.asked is not None or handle.outdated or handle.promoted
+        outlived = handle.asked is not None or handle.outdated or handle.promoted or handle.unwanted
         return handle.generation != self.generations.base or outlived
 
     # -- code

@@ -47,6 +47,7 @@ class Handle:
     page: of the scoreboard; None for a mold. mold: the age of the mold that forks it; None when the master does.
     outdated: a newer mold of its generation has come, so it is to be replaced. renew: a mold whose code is not that on
     disk any more, so that it is to be replaced. promoted: a worker that is to become a mold, or a mold that was one.
+    unwanted: an embedder's Arbiter has sent it away; gives_way: and has asked for an extra worker before.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Handle:
         "deadline",
         "forked_at",
         "generation",
+        "gives_way",
         "mold",
         "outdated",
         "page",
@@ -67,6 +69,7 @@ class Handle:
         "slot",
         "slow_at",
         "state",
+        "unwanted",
     )
 
     def __init__(self, age: int, slot: int, generation: int, page: int | None, now: float) -> None:
@@ -86,6 +89,8 @@ class Handle:
         self.mold: int | None = None
         self.outdated = False
         self.renew = False
+        self.unwanted = False
+        self.gives_way = False
         self.promoted = False
 
     def __repr__(self) -> str:
@@ -127,12 +132,15 @@ def how_it_ended(handle: Handle, event: ChildExited) -> str:
     if handle.state is State.QUITTING and event.signal == "SIGKILL":
         return f"killed by master: {handle.cause}" if handle.cause else ending
     if event.signal == "SIGKILL":
-        return f"{ending}, not sent by the master; out of memory?"
+        return f"{ending}, {event.killer or 'not sent by the master; out of memory?'}"
     return ending
 
 
 def was_expected(handle: Handle, event: ChildExited) -> bool:
-    """Whether the process ended because it was told to, and as it was told to."""
+    """Whether the process ended because it was told to, and as it was told to; or had asked to be replaced, as a worker
+    class with a loop of its own does when it leaves after `max_requests`.
+    """
     if handle.state is State.QUITTING:
         return True
-    return handle.state is State.RETIRING and event.status == 0
+    leaves = handle.state is State.RETIRING or (handle.state is State.READY and handle.asked is not None)
+    return leaves and event.status == 0

@@ -3,7 +3,8 @@
 All policy about numbers of workers is here. `serving` are READY workers, a canary left out; they, boots of the base and
 what is on trial never are more than the goal plus the surge:
 
-    serving + booting(base)           up to the goal; beyond it by the surge while somebody has to be replaced
+    serving + booting(base)           up to the goal; beyond it by the surge while somebody has to be replaced, and by
+                                      what an embedder wants for now (extras.py)
     on trial (booting, or a canary)   at most one, and only in place of that surge
     a ready worker is told to retire  while more than the goal serve, or as many may be missing as the pace says
 
@@ -16,10 +17,11 @@ Rules for editing: idempotent (a second run on the same roster orders nothing); 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ostler.supervisor import deadlines
 from ostler.supervisor.actions import Fork, OrderRetire
+from ostler.supervisor.extras import Extras
 from ostler.supervisor.fleet import Fleet
 from ostler.supervisor.handle import Handle, State
 from ostler.supervisor.molds import Molds
@@ -48,13 +50,14 @@ def pace_of(spec: GenerationSpec, goal: int, *, reload: bool) -> Pace:
 class Reconciler:
     """Changes the fleet's roster with the orders it gives."""
 
-    def __init__(self, fleet: Fleet, molds: Molds, reload: Reload, refork: Refork) -> None:
+    def __init__(self, fleet: Fleet, molds: Molds, reload: Reload, refork: Refork, extras: Extras) -> None:
         self._fleet = fleet
         self._roster = fleet.roster
         self._generations = fleet.generations
         self._molds = molds
         self._reload = reload
         self._refork = refork
+        self._extras = extras
 
     def reconcile(self) -> None:
         if self._generations.base is None:
@@ -80,13 +83,18 @@ class Reconciler:
     def _stale(self) -> list[Handle]:
         return [handle for handle in self._fleet.serving() if self._fleet.stale(handle)]
 
+    def _goal(self) -> int:
+        """With what an embedder wants beyond it for now."""
+        return self._generations.goal + self._extras.count
+
     def _pace(self) -> Pace:
         spec = self._generations.spec(self._base())
-        return pace_of(spec, self._generations.goal, reload=self._reload.rolling_out)
+        pace = pace_of(spec, self._generations.goal, reload=self._reload.rolling_out)
+        return replace(pace, surge=max(pace.surge, self._extras.giving_way))
 
     def _wanted(self) -> int:
         """The goal; less the place of what is on trial, where there may be no surge."""
-        trial, goal = self._generations.on_trial, self._generations.goal
+        trial, goal = self._generations.on_trial, self._goal()
         if trial is None or pace_of(self._generations.spec(trial), goal, reload=True).surge:
             return goal
         takes_place = bool(self._on_trial()) or self._can_start_trial(trial)
@@ -148,7 +156,7 @@ class Reconciler:
 
     def retire(self, handle: Handle, leaving: Sequence[Handle] = ()) -> None:
         """Order a worker that serves to go, and to empty what nobody will accept on any more. leaving: who goes now."""
-        number, goal = handle.generation, self._generations.goal
+        number, goal = handle.generation, self._goal()
         stay = self._roster.live_besides(handle) if goal else []
         last = all(other.generation != number for other in stay)
         if stay and last:
@@ -184,7 +192,7 @@ class Reconciler:
         serving = self._fleet.serving()
         if len(serving) + len(self._booting()) > self._wanted():
             return
-        alone = self._wanted() < self._generations.goal  # in the place of one that has gone
+        alone = self._wanted() < self._goal()  # in the place of one that has gone
         self._start(trial, self._roster.free_slot() if alone else self._slot_to_take_over(serving))
 
     def _slot_to_take_over(self, candidates: list[Handle]) -> int:

@@ -46,7 +46,7 @@ class Refork:
         threshold = self._threshold()
         if not threshold or not self._is_calm():
             return
-        workers = [worker for worker in self._fleet.serving() if worker.asked in _HARMLESS]
+        workers = [worker for worker in self._fleet.serving() if worker.asked in _HARMLESS and not worker.unwanted]
         warmest = max(workers, key=self._requests, default=None)
         if warmest is not None and self._requests(warmest) >= threshold:
             self._begin(warmest)

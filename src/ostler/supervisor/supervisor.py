@@ -19,6 +19,8 @@ from ostler.supervisor.events import (
     CapacityAsked,
     ChildExited,
     Event,
+    ExtraAsked,
+    ExtrasOver,
     Forked,
     ForkFailed,
     MoldDeclined,
@@ -32,7 +34,9 @@ from ostler.supervisor.events import (
     WorkerBootFailed,
     WorkerReady,
     WorkersDismissed,
+    WorkerUnwanted,
 )
+from ostler.supervisor.extras import Extras
 from ostler.supervisor.fleet import Fleet
 from ostler.supervisor.generations import Generations
 from ostler.supervisor.handle import Handle, State, how_it_ended, was_expected
@@ -45,7 +49,16 @@ from ostler.supervisor.reload import Reload
 from ostler.supervisor.roster import Roster
 from ostler.supervisor.stop import Stop
 
-_Said = WorkerReady | MoldReady | MoldDeclined | PromotionRefused | WorkerBootFailed | WorkerAsksToRetire | ChildExited
+_Said = (
+    WorkerReady
+    | MoldReady
+    | MoldDeclined
+    | PromotionRefused
+    | WorkerBootFailed
+    | WorkerAsksToRetire
+    | WorkerUnwanted
+    | ChildExited
+)
 
 _BOOT_ERROR: Final = BootError.exit_status  # of a server whose first worker could not start
 
@@ -60,7 +73,8 @@ class Supervisor:
         self._reload = Reload(self._fleet)
         self._refork = Refork(self._fleet, self._molds, self._reload)
         self._stop = Stop(self._fleet, self._molds, self._reload)
-        self._reconciler = Reconciler(self._fleet, self._molds, self._reload, self._refork)
+        self._extras = Extras(self._fleet)
+        self._reconciler = Reconciler(self._fleet, self._molds, self._reload, self._refork, self._extras)
         self._heartbeats = Heartbeats()
         self._finished = False
         self._exit_status = 0
@@ -110,6 +124,7 @@ class Supervisor:
     def _note(self, event: Event) -> None:
         match event:
             case SettingsAccepted(spec):
+                self._extras.clear()
                 self._reload.accept(spec)
             case SettingsRejected(summary):
                 self._reload.reject(summary)
@@ -123,7 +138,12 @@ class Supervisor:
                 self._stop.ask(quick=quick, lame_duck=lame_duck)
             case CapacityAsked(delta):
                 self._change_goal(delta)
+            case ExtraAsked():
+                self._extras.ask()
+            case ExtrasOver():
+                self._extras.end()
             case WorkersDismissed():
+                self._extras.clear()
                 self._dismiss()
             case Tick():
                 pass
@@ -148,6 +168,8 @@ class Supervisor:
                 self._note_boot_failed(handle, status, summary)
             case WorkerAsksToRetire():
                 self._note_asked(handle, event)
+            case WorkerUnwanted():
+                self._extras.dismiss(handle)
             case ChildExited():
                 self._note_exited(handle, event)
 
@@ -239,8 +261,13 @@ class Supervisor:
         self._refork.note_refused(handle, cause)
         if handle.state is State.BOOTING:
             self._boot_failed(handle, _BOOT_ERROR, f"{cause} before it was ready")
-        elif handle.state is State.READY:
+        elif handle.state is State.READY and not self._has_done_its_share(handle, event):
             self._note_lost(handle, cause)
+
+    def _has_done_its_share(self, handle: Handle, event: ChildExited) -> bool:
+        """It left by itself after `max_requests`, however soon that was: requests pace those that follow."""
+        asked = handle.asked == "max_requests" and was_expected(handle, event)
+        return asked and handle.generation != self.generations.on_trial
 
     def _tell_of_death(self, handle: Handle, event: ChildExited, cause: str) -> None:
         role = handle.role.value

@@ -5,27 +5,24 @@ answered by the leader; only a slow one costs a second thread, which takes the l
 application code: it is free for signal handlers.
 """
 
-import threading
+from ostler import real
+from ostler.workers.base import ThreadedWorker
 
-from ostler.workers.base import Worker
 
-
-class ThreadWorker(Worker):
+class ThreadWorker(ThreadedWorker):
     """Several application calls at a time."""
 
     leader_beats = True
+    multithread = True
 
     def serve(self) -> None:
         """See `Worker`."""
-        threads = [
-            threading.Thread(target=self._work, name=f"ostler-{number}", daemon=True)
-            for number in range(self.threads + 1)
-        ]
+        threads = [real.Thread(self._work, f"ostler-{number}") for number in range(self.threads + 1)]
         for thread in threads:
             thread.start()
         self.reactor.done.wait()
         for thread in threads:
-            thread.join(timeout=0.2)
+            thread.join(timeout_s=0.2)
 
     def _work(self) -> None:
         reactor = self.reactor

@@ -5,12 +5,11 @@ milliseconds loses the lead to the standby thread, which reads, flushes, keeps d
 and never runs application code; the main thread takes the lead back when its queue is empty.
 """
 
-import threading
+from ostler import real
+from ostler.workers.base import ThreadedWorker
 
-from ostler.workers.base import Worker
 
-
-class SyncWorker(Worker):
+class SyncWorker(ThreadedWorker):
     """One application call at a time."""
 
     leader_beats = False
@@ -23,13 +22,13 @@ class SyncWorker(Worker):
     def serve(self) -> None:
         """See `Worker`."""
         reactor, crew = self.reactor, self.reactor.crew
-        standby = threading.Thread(target=self._stand_by, name="ostler-standby", daemon=True)
+        standby = real.Thread(self._stand_by, "ostler-standby")
         crew.pick_up()
         standby.start()
         while not reactor.finished:
             reactor.lead(may_run=True)
             crew.reclaim(reactor.wake)
-        standby.join(timeout=1.0)
+        standby.join(timeout_s=1.0)
 
     def _stand_by(self) -> None:
         reactor = self.reactor

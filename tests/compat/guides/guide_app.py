@@ -1,6 +1,7 @@
 """The Flask application that every guide of this folder serves: it says what the server gave it."""
 
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ def create_app() -> Flask:
             pid=os.getpid(),
             imported_by=IMPORTED_BY,
             thread=threading.current_thread().name,
+            sockets=socket.socket.__module__,
             multithread=request.environ["wsgi.multithread"],
             environment={name: os.environ.get(name) for name in ("SECRET_KEY", "PYTHONUNBUFFERED", "FLASK_ENV")},
             user=os.getuid(),

@@ -81,6 +81,10 @@ def worker_class_gthread(served: Served) -> None:
     assert served.get()["thread"] != "MainThread", "gthread runs applications in its pool"
 
 
+def worker_class_gevent(served: Served) -> None:
+    assert served.get()["sockets"].startswith("gevent."), "gevent patches before the application is imported"
+
+
 def preload_app_off(served: Served) -> None:
     shown = served.get()
     assert shown["imported_by"] == shown["pid"], "each worker imports the application itself"

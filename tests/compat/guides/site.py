@@ -45,14 +45,6 @@ class Site:
             return said
         return said.replace(f":{self.said_port}", f":{self.port}").replace(LOGS, str(self.logs))
 
-    def change_line(self, name: str, before: str, after: str) -> None:
-        """Change one line of a file, and nothing else."""
-        path = self.home / name
-        lines = path.read_text().splitlines()
-        assert lines.count(before) == 1, f"{name} has no line {before!r}"
-        lines[lines.index(before)] = after
-        path.write_text("\n".join(lines) + "\n")
-
     def launch(self, command: str | Sequence[str], env: dict[str, str] | None = None) -> None:
         """Start what a reader types (or a Dockerfile lists). Standard output goes to the file `stdout`, alone."""
         words = ["/bin/sh", "-c", f"exec {self.text(command)}"] if isinstance(command, str) else list(command)

@@ -42,8 +42,7 @@ def test_render_starts_as_many_workers_as_it_says(site: Callable[..., Site]) -> 
 
 
 def unit(site: Site) -> ConfigParser:
-    """The service file with the guide's placeholders filled in: project, virtual environment, user, worker kind."""
-    site.change_line("gunicorn-cfg.py", 'worker_class = "gevent"', 'worker_class = "gthread"')
+    """The service file with the guide's placeholders filled in: project, virtual environment, user."""
     path = site.home / "ostler.service"
     text = path.read_text().replace("/path/to/venv/bin", str(PROGRAMS)).replace("/path/to/project", str(site.home))
     path.write_text(text)
@@ -83,7 +82,6 @@ def test_systemd_finds_nothing_wrong_with_the_service(site: Callable[..., Site])
 
 def test_docker_user_without_rights_can_serve(site: Callable[..., Site]) -> None:
     here = site("production")
-    here.change_line("gunicorn-cfg.py", 'worker_class = "gevent"', 'worker_class = "gthread"')
     (user,) = dockerfile(here.home / "Dockerfile", "USER")
     assert user == "appuser", "made by the adduser above it; here it is nobody"
     as_user = [find_tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]

@@ -29,6 +29,19 @@ class Log(logging.Logger):
         self.addHandler(handler)
 
 
+def sent_by(connection):
+    """What it has to send, and how many of the pieces were of files."""
+    data, files = b"", 0
+    for piece in connection.data_to_send():
+        if isinstance(piece, FileSlice):
+            files += 1
+            data += os.pread(piece.fd, piece.length, piece.offset)
+            os.close(piece.fd)
+        else:
+            data += piece
+    return data, files
+
+
 class Client:
     """A sink and body source: it takes what the connection has to send, and sends a body piece by piece."""
 
@@ -40,18 +53,13 @@ class Client:
         self.files = 0
         self.gone = False
         self.left = False
+        self.muted = False
 
     def deliver(self):
         if self.gone:
             raise ClientGone("the connection broke")
-        data = b""
-        for piece in self.connection.data_to_send():
-            if isinstance(piece, FileSlice):
-                self.files += 1
-                data += os.pread(piece.fd, piece.length, piece.offset)
-                os.close(piece.fd)
-            else:
-                data += piece
+        data, files = sent_by(self.connection)
+        self.files += files
         if data:
             self.deliveries.append(data)
 
@@ -68,6 +76,9 @@ class Client:
 
     def client_disconnected(self):
         return self.left
+
+    def socket(self):
+        return self
 
 
 class Serving:

@@ -309,3 +309,33 @@ def test_an_application_among_libraries_is_the_application(importing: Importing)
     watch = ImportWatch("parcels.wsgi")
     found = only(importing("import parcels\nclose = parcels.opened.close", library, watch))
     assert (found.maker.module, found.maker.through) == ("parcels", "")
+
+
+# -- where threads are greenlets
+
+
+def test_threads_that_each_worker_goes_on_with_are_not_reported(importing: Importing) -> None:
+    assert importing(THREAD, watch=ImportWatch("shop.wsgi", keeps_threads=True)) == ()
+
+
+def test_green_threads_are_reported_and_not_waited_for(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ostler.real.threads_are_native", lambda: False)
+    monkeypatch.setattr(threading.Thread, "join", lambda *_: pytest.fail("this would begin a hub, in the mold"))
+    assert only(importing(THREAD)).kind is Kind.THREAD
+    monkeypatch.undo()
+
+
+def test_an_event_loop_that_each_worker_makes_anew_is_not_reported(importing: Importing) -> None:
+    text = "import select\nepoll = select.epoll()\nclose = epoll.close"
+    assert only(importing(text)).kind is Kind.LOOP
+    sys.modules.pop("shop").close()
+    assert importing(text, watch=ImportWatch("shop.wsgi", renews_loop=True)) == ()
+
+
+def test_methods_that_a_class_inherits_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of the classes that gevent puts in place of Python's."""
+    green = type("Thread", (threading.Thread,), {})
+    monkeypatch.setattr(threading, "Thread", green)
+    with ImportWatch("shop.wsgi"):
+        assert "start" in vars(green)
+    assert "start" not in vars(green)

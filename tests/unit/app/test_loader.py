@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from ostler.app.loader import AppBootError, apply_paths, load_app, loaded_before, parse_app
+from ostler.app.loader import AppBootError, apply_paths, interface_of, load_app, loaded_before, parse_app
 from ostler.config.settings import Settings
 from ostler.errors import AppLoadError, BootError, ConfigError
 
@@ -177,9 +177,17 @@ def test_a_decorated_function_is_not_judged_by_its_looks(start):
         "class App:\n    async def __call__(self, scope, receive, send): ...\napp = App()",
     ],
 )
-def test_an_asgi_application_is_recognized(start, text):
+def test_an_asgi_application_is_an_application(start, text):
     write(start, text)
-    assert "expected a WSGI application, got an ASGI one (wsgi:app)" in refusal("wsgi:app")
+    assert interface_of(load_app("wsgi:app")) == "asgi"
+
+
+def test_an_async_function_that_takes_no_request_is_refused(start):
+    write(start, "async def app(): ...")
+    assert refusal("wsgi:app") == (
+        "application: expected a callable for (scope, receive, send), got an async function with 0 parameters "
+        "(wsgi:app); an async function cannot make the application"
+    )
 
 
 def test_wrong_arguments_for_the_factory_are_refused(start):

@@ -11,7 +11,7 @@ from wsgiref.validate import validator
 import pytest
 
 from ostler.app.files import COPY_BYTES
-from ostler.app.wsgi import FileWrapper
+from ostler.app.wsgi import ALREADY_HANDLED, FileWrapper
 from tests.unit.app.serving import GET, TEXT, Serving
 
 HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -630,3 +630,53 @@ def test_the_application_can_ask_whether_the_client_left():
         return [f"{before} {environ['ostler.client_disconnected']()}".encode()]
 
     assert Serving(validator(app)).body == b"a\r\nFalse True\r\n0\r\n\r\n"
+
+
+# -- an application that has taken the socket ----------------------------------------------------------------
+
+
+def taking(returned):
+    """An application that has sent something by itself, and then returns, or raises."""
+
+    def app(environ, start_response):
+        environ["gunicorn.socket"].muted = True
+        if isinstance(returned, BaseException):
+            raise returned
+        return returned
+
+    return app
+
+
+@pytest.mark.parametrize("returned", [[], [b"x"], ALREADY_HANDLED, None, StopIteration(), BrokenPipeError()])
+def test_nothing_is_sent_for_an_application_that_has_taken_the_socket(returned):
+    served = Serving(taking(returned), b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n")
+    assert (served.sent, served.errors) == (b"", [])
+    assert served.exchange.aborted
+    assert served.response.status == "101 Switching Protocols"
+
+
+def test_its_iterable_is_run_and_closed():
+    blocks = Blocks([b"a", b"b"])
+    assert Serving(taking(blocks)).sent == b""
+    assert (blocks.blocks, blocks.closed) == ([], 1)
+
+
+def test_its_error_is_logged():
+    served = Serving(taking(ValueError("mine")))
+    assert (served.sent, len(served.errors), served.response.status) == (b"", 1, "")
+
+
+def test_what_is_returned_after_it_was_taken_in_the_middle_is_not_sent():
+    def app(environ, start_response):
+        start_response("200 OK", [TEXT])
+        yield b"one"
+        environ["gunicorn.socket"].muted = True
+        yield b"two"
+
+    assert Serving(app).body == b"3\r\none\r\n"
+
+
+def test_already_handled_ends_the_connection_without_an_answer():
+    served = Serving(lambda environ, start_response: ALREADY_HANDLED)
+    assert (served.sent, served.errors) == (b"", [])
+    assert served.exchange.aborted

@@ -1,5 +1,6 @@
 """app/wsgi_input.py: bodies that were collected, and bodies that arrive."""
 
+import gc
 import io
 import os
 import resource
@@ -36,6 +37,7 @@ def targets_of_descriptors():
 
 @pytest.fixture(autouse=True)
 def no_descriptor_stays():
+    gc.collect()  # what another test has left behind could go meanwhile
     before = descriptors()
     yield
     assert descriptors() == before

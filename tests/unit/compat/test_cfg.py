@@ -12,6 +12,7 @@ from ostler.compat.shapes import no_hook
 from ostler.config.address import FdAddress, StatsdAddress, UnixAddress
 from ostler.config.sections import ENTRIES
 from ostler.config.settings import Hooks
+from ostler.errors import ConfigError
 from tests.unit.compat.facts import settings, views_and_master
 
 gunicorn_config = pytest.importorskip("gunicorn.config")
@@ -102,8 +103,6 @@ def test_a_hook_can_store_what_is_no_setting():
     assert cfg.my_own == 1
     with pytest.raises(AttributeError, match="cfg has no attribute 'nonsense'"):
         cfg.nonsense  # noqa: B018
-    with pytest.raises(AttributeError, match=r"cfg\.parser is not in Ostler: .*ostler settings"):
-        cfg.parser()
 
 
 def test_a_cfg_of_ones_own_can_be_changed():
@@ -142,3 +141,56 @@ def test_tls_is_told_as_gunicorn_tells_it():
     assert (cfg.ssl_options["certfile"], cfg.ssl_options["cert_reqs"]) == ("/c.pem", 2)
     assert "sni_certificates" not in cfg.ssl_options
     assert cfg.sni_certificates == {"a": ("/a.pem", None)}
+
+
+def test_the_parser_knows_gunicorns_flags_and_ends_the_process_as_argparse_does(capsys):
+    parser = Config(usage="%(prog)s [OPTIONS]", prog="mine").parser()
+    given = vars(parser.parse_args(["-w", "3", "--bind", "a:1", "--preload", "--keep-alive", "5", "m:app"]))
+    found = {name: value for name, value in given.items() if value is not None}
+    assert found == {"args": ["m:app"], "workers": 3, "bind": ["a:1"], "preload_app": True, "keepalive": 5}
+    with pytest.raises(SystemExit) as failure:
+        parser.parse_args(["--no-such-flag"])
+    assert failure.value.code == 2
+    assert "usage: mine [OPTIONS]" in capsys.readouterr().err
+
+
+def test_a_draft_becomes_settings_that_a_server_can_be_run_with(tmp_path, monkeypatch):
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    monkeypatch.setenv("PORT", "99")
+    cfg = Config()
+    assert (cfg.workers, cfg.bind) == (3, ["0.0.0.0:99"])
+    cfg.set("workers", 5)
+    cfg.set("threads", 2)
+    cfg.set("chdir", str(tmp_path))
+    cfg.set("pidfile", "x.pid")
+    cfg.validate()
+    assert (cfg.workers, cfg.worker_class_str, cfg.pidfile) == (5, "gthread", str(tmp_path / "x.pid"))
+    cfg.set("threads", None)
+    settings = cfg.take()
+    assert (settings.worker_class, settings.workers, settings.wsgi_app) == ("sync", 5, "")
+    assert (settings.origin("workers"), settings.origin("bind"), settings.origin("threads")) == (
+        "cfg.set",
+        "PORT",
+        "default",
+    )
+    with pytest.raises(AttributeError, match="cannot be changed in a running server"):
+        cfg.set("workers", 1)
+
+
+def test_a_draft_that_cannot_be_used_says_why(monkeypatch):
+    cfg = Config()
+    cfg.set("certfile", "/no/such.pem")
+    with pytest.raises(ConfigError, match="certfile: expected a file in PEM"):
+        cfg.validate()
+    monkeypatch.setenv("WEB_CONCURRENCY", "many")
+    with pytest.raises(ConfigError, match=r"workers: .*WEB_CONCURRENCY"):
+        Config().validate()
+
+
+def test_a_draft_that_was_pickled_is_a_draft_again():
+    cfg = Config()
+    cfg.set("workers", 7)
+    other = pickle.loads(pickle.dumps(cfg))
+    other.set("threads", 2)
+    other.validate()
+    assert (other.workers, other.threads, cfg.threads) == (7, 2, 1)

@@ -212,7 +212,7 @@ def test_a_hook_may_replace_access_on_the_object(serving):
     logger.access = lambda *arguments: heard.append(arguments)
     assert LoggerAccess.wanted(logger)
     LoggerAccess(logger).request_finished(finished())
-    (response, request, environ, lasted), = heard
+    ((response, request, environ, lasted),) = heard
     assert (response.status, response.status_code, response.sent, response.response_length) == ("200 OK", 200, 5, 5)
     assert response.headers == [("Content-Length", "5")]
     assert (request.method, request.uri, request.path, request.query) == ("GET", "/a?x=1", "/a", "x=1")

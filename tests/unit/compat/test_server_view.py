@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ostler.compat.worker_view import SyncWorker
+from ostler.compat.server_view import ServerView
+from ostler.compat.workers.sync import SyncWorker
 from ostler.config.address import TcpAddress
 from tests.unit.compat.facts import LOG, Listener, settings, views_and_master, worker_facts
 
@@ -16,7 +17,7 @@ ASKED = {
     "reload": signal.SIGHUP, "reexec": signal.SIGUSR2, "stop": signal.SIGTERM, "halt": signal.SIGTERM,
     "handle_hup": signal.SIGHUP, "handle_ttin": signal.SIGTTIN, "handle_ttou": signal.SIGTTOU,
     "handle_usr1": signal.SIGUSR1, "handle_winch": signal.SIGWINCH, "handle_quit": signal.SIGQUIT,
-    "handle_int": signal.SIGINT, "handle_term": signal.SIGTERM, "handle_usr2": signal.SIGUSR2,
+    "handle_int": signal.SIGQUIT, "handle_term": signal.SIGTERM, "handle_usr2": signal.SIGUSR2,
 }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_a_status_of_ones_own_is_not_to_be_had_and_the_log_says_so(received, cap
     server_here()[0].halt(reason="the disk is full", exit_status=7)
     assert received == [signal.SIGTERM]
     assert "a hook halts the server: the disk is full" in caplog.text
-    assert "a hook asked for exit status 7, which is not built" in caplog.text
+    assert "a hook asked for exit status 7, which only the master's can have" in caplog.text
 
 
 def test_only_ones_own_workers_are_killed():
@@ -110,7 +111,13 @@ def test_only_ones_own_workers_are_killed():
 
 def test_a_worker_does_not_know_which_others_live():
     server = views_and_master(pid=os.getppid())[0].server()
-    for call in (lambda: server.kill_worker(1, 0), lambda: server.kill_workers(0)):
+    for call in (
+        lambda: server.kill_worker(1, 0),
+        lambda: server.kill_workers(0),
+        server.spawn_worker,
+        server.manage_workers,
+        lambda: setattr(server, "num_workers", 9),
+    ):
         with pytest.raises(RuntimeError, match="only the master knows who lives"):
             call()
 
@@ -122,11 +129,77 @@ def test_nothing_is_asked_of_a_process_that_is_not_the_master():
 
 def test_what_is_decided_elsewhere_cannot_be_changed_by_a_hook():
     server = views_and_master()[0].server()
-    with pytest.raises(AttributeError):
-        server.num_workers = 9
     with pytest.raises(TypeError):
         server.START_CTX[0] = "/bin/false"
-    with pytest.raises(AttributeError, match=r"server\.spawn_worker is not in Ostler: the supervisor alone"):
-        server.spawn_worker()
     with pytest.raises(AttributeError, match=r"server\.handle_chld is not built"):
         server.handle_chld()
+
+
+class Orders:
+    """Remembers what it is asked for. answers: whether a signal is being answered."""
+
+    def __init__(self, answers=False):
+        self.asked, self._answers = [], answers
+
+    def spawn(self):
+        self.asked.append("spawn")
+        return 77
+
+    def send_away(self, pid):
+        self.asked.append(("send_away", pid))
+
+    def end_extras(self):
+        self.asked.append("end_extras")
+
+    def change_goal(self, delta):
+        self.asked.append(("change_goal", delta))
+
+    def do_signal(self, number):
+        if self._answers:
+            self.asked.append(signal.Signals(number).name)
+        return self._answers
+
+    def end_with(self, status):
+        self.asked.append(("end_with", status))
+
+
+def test_what_is_wanted_of_workers_is_told_to_the_supervisor():
+    server, master = server_here()
+    master.workers[5] = worker_facts(pid=5)
+    assert server.spawn_worker() is None, "nobody takes orders before the loop runs"
+    orders = Orders()
+    server.take_orders(orders)
+    assert server.spawn_worker() == 77
+    server.manage_workers()
+    server.kill_worker(5, signal.SIGTERM)
+    server.kill_worker(6, signal.SIGTERM)
+    server.num_workers += 2
+    server.spawn_workers()
+    server.murder_workers()
+    server.reap_workers()
+    assert orders.asked == ["spawn", "end_extras", ("send_away", 5), ("change_goal", 2)]
+
+
+def test_while_a_signal_is_answered_the_master_does_at_once_what_it_stands_for(received):
+    server, _ = server_here()
+    orders = Orders(answers=True)
+    server.take_orders(orders)
+    server.handle_hup()
+    server.halt(exit_status=7)
+    server.stop()
+    server.stop(graceful=False)
+    assert orders.asked == ["SIGHUP", ("end_with", 7), "SIGTERM", "SIGQUIT"]
+    assert received == []
+
+
+def test_methods_of_ones_own_are_told_apart():
+    class Mine(ServerView):
+        def manage_workers(self):
+            super().manage_workers()
+
+    server = Mine({})
+    assert server.own("manage_workers") == server.manage_workers
+    assert server.own("handle_hup") is None
+    assert ServerView({}).own("manage_workers") is None
+    server.handle_hup = lambda: None
+    assert server.own("handle_hup") is server.handle_hup

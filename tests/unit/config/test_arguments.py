@@ -111,7 +111,7 @@ def test_help_is_grouped_by_section_and_silent_about_flags_that_do_nothing():
         parse("--help")
     assert "Server socket:" in caught.value.text
     assert "--boot-timeout INT" in caught.value.text
-    for flag in ("--root-path", "--ssl-version", "--worker-tmp-dir", "--http-parser"):
+    for flag in ("--dirty-workers", "--ssl-version", "--worker-tmp-dir", "--http-parser"):
         assert flag not in caught.value.text
     assert "--paste" in caught.value.text
     assert "either refused by name" in " ".join(caught.value.text.split())

@@ -343,23 +343,23 @@ def test_the_traceback_has_the_users_frames_only(start):
 @pytest.mark.parametrize(
     ("words", "text", "environ", "origin"),
     [
-        (["--root-path", "/x"], "", {}, "the command line"),
-        ([], "root_path = '/x'\n", {}, "gunicorn.conf.py"),
-        ([], "", {"GUNICORN_CMD_ARGS": "--root-path /x"}, "GUNICORN_CMD_ARGS"),
-        ([], "", {"OSTLER_ROOT_PATH": "/x"}, "OSTLER_ROOT_PATH"),
+        (["--dirty-workers", "2"], "", {}, "the command line"),
+        ([], "dirty_workers = 2\n", {}, "gunicorn.conf.py"),
+        ([], "", {"GUNICORN_CMD_ARGS": "--dirty-workers 2"}, "GUNICORN_CMD_ARGS"),
+        ([], "", {"OSTLER_DIRTY_WORKERS": "2"}, "OSTLER_DIRTY_WORKERS"),
     ],
 )
 def test_a_setting_that_is_not_built_is_refused_wherever_it_stands(start, words, text, environ, origin):
     write(start, text)
     message = failure(start, *words, kind=ConfigError, **environ)
-    assert message.startswith("root_path: ")
+    assert message.startswith("dirty_workers: ")
     assert message.endswith(f"not built yet in this version of Ostler (0.1.0); remove it (from {origin})")
 
 
 def test_the_value_that_leaves_such_a_setting_off_is_accepted(start):
-    write(start, "root_path = ''\n")
+    write(start, "dirty_workers = 0\n")
     settings = load(start)
-    assert settings.others["root_path"] == ""
+    assert settings.others["dirty_workers"] == 0
     assert settings.notices == ()
 
 
@@ -378,22 +378,27 @@ def test_the_name_of_another_file_has_no_place_in_a_file(start):
 @pytest.mark.parametrize(
     ("word", "part"),
     [
-        ("gevent", "gevent workers are not built yet"),
-        ("eventlet", "eventlet workers are not built yet"),
-        ("uvicorn.workers.UvicornWorker", "worker classes by path are not built yet"),
-        ("egg:meinheld#gunicorn_worker", "worker classes by path are not built yet"),
-        ("SYNC", 'expected sync or gthread, got "SYNC"'),
+        ("SYNC", 'got "SYNC" (from the command line); did you mean sync?'),
+        ("gevnet", "did you mean gevent?"),
+        ("meinheld", "no installed package has an entry point gunicorn.workers: meinheld"),
+        ("pkg:Worker", "written MODULE.CLASS"),
+        ("a-b.Worker", "written MODULE.CLASS"),
+        ("egg:meinheld", "egg:DISTRIBUTION#NAME"),
     ],
 )
-def test_worker_kinds_that_do_not_exist_are_refused_with_those_that_do(start, word, part):
+def test_worker_classes_that_cannot_be_are_refused_with_those_that_can(start, word, part):
     message = failure(start, "-k", word, kind=ConfigError)
-    assert message.startswith("worker_class: expected sync or gthread, got")
+    expected = "worker_class: expected sync, gthread, gevent, eventlet, tornado, asgi or a worker class, got "
+    assert message.startswith(expected)
     assert part in message
 
 
-def test_a_class_as_worker_kind_is_refused_by_its_name(start):
+def test_a_class_of_the_configuration_file_is_a_worker_class_if_it_looks_like_one(start):
     write(start, "class Mine: ...\nworker_class = Mine\n")
-    assert 'got "__config__.Mine"' in failure(start)
+    assert 'got "__config__.Mine" (from gunicorn.conf.py); derive it from' in failure(start)
+    write(start, "class Mine:\n    def init_process(self): ...\nworker_class = Mine\nthreads = 3\n")
+    settings = load(start)
+    assert (settings.worker_class.__name__, settings.kind) == ("Mine", "")
 
 
 # Values

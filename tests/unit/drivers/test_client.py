@@ -24,7 +24,7 @@ def waiting(pair):
     connection = H1Connection(Limits(), Peer("", ""), DateField())
     beats = []
     transport = Transport(pair[0], PlainStream(pair[0]), poller, TIMEOUTS, Reserve(), lambda: beats.append(1))
-    client = Client(transport, connection, None, TIMEOUTS, lambda: beats.append(1))
+    client = Client(transport, connection, None, TIMEOUTS, lambda: beats.append(1), None)
     connection.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
     client.exchange = connection.next_exchange()
     yield client, pair[1], beats

@@ -241,11 +241,11 @@ class FullTable(socket.socket):
     full = True
     tries = 0
 
-    def accept(self):
+    def _accept(self):
         self.tries += 1
         if self.full:
             raise OSError(errno.EMFILE, "Too many open files")
-        return super().accept()
+        return super()._accept()
 
     @classmethod
     def listener(cls):

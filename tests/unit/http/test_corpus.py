@@ -46,7 +46,8 @@ def test_without_its_leniency_it_is_refused(case: Case) -> None:
     try_strict(case)
 
 
-@cases()
-def test_it_names_the_sections_that_settle_it(case: Case) -> None:
-    assert all(SECTION.fullmatch(section) for section in case["rfc"].split(", ")), case["rfc"]
-    assert VERDICTS & case.keys()
+def test_every_case_names_the_sections_that_settle_it_and_has_a_verdict() -> None:
+    """One test for all: a thousand that look at a text each cost more than what they find."""
+    rightly = {case["id"] for case in REQUESTS if all(map(SECTION.fullmatch, case["rfc"].split(", ")))}
+    assert [case["id"] for case in REQUESTS if case["id"] not in rightly] == []
+    assert [case["id"] for case in REQUESTS if not VERDICTS & case.keys()] == []

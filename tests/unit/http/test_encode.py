@@ -12,6 +12,7 @@ from ostler.http.encode import (
     Said,
     encode_fields,
     encode_head,
+    encode_trailers,
     error_response,
     imf_fixdate,
     status_lines,
@@ -139,6 +140,18 @@ def test_server_and_date_are_added_unless_the_application_sent_them() -> None:
     assert head([("server", "x")]) == b"S\r\n" + ours + b"server: x\r\n\r\n"
     assert head([("Date", "y")]) == b"S\r\nServer: ostler\r\nDate: y\r\n\r\n"
     assert head([("Date", "y"), ("Server", "x")]) == b"S\r\nDate: y\r\nServer: x\r\n\r\n"
+
+
+def test_trailers_are_fields() -> None:
+    assert encode_trailers([("Server-Timing", "a;dur=5"), ("X-Sum", "1")]) == b"Server-Timing: a;dur=5\r\nX-Sum: 1\r\n"
+    with pytest.raises(ResponseError):
+        encode_trailers([("X-Sum", "1\r\nX: y")])
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Set-Cookie", "HOST", "Content-Type"])
+def test_what_frames_or_steers_a_message_cannot_be_a_trailer(name: str) -> None:
+    with pytest.raises(ResponseError, match=f"{name} cannot be a trailer"):
+        encode_trailers([("X-Sum", "1"), (name, "1")])
 
 
 def test_an_error_response_is_whole_and_closes() -> None:

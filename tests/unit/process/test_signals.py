@@ -1,4 +1,5 @@
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -36,6 +37,30 @@ def test_blocked_signals_are_not_lost(edge: SignalEdge) -> None:
     assert edge.take() == []
     restore_mask(mask)
     assert edge.take() == [signal.SIGUSR1]
+
+
+def test_signals_are_heard_while_an_event_loop_has_the_wakeup_descriptor(edge: SignalEdge) -> None:
+    theirs, wakeup = socket.socketpair()
+    with theirs, wakeup:
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno())
+        signal.raise_signal(signal.SIGUSR1)
+        assert edge.take() == [signal.SIGUSR1]
+        assert theirs.recv(10) == bytes([signal.SIGUSR1])
+        assert signal.set_wakeup_fd(-1) == wakeup.fileno()  # it was given back; and now nobody has it
+    signal.raise_signal(signal.SIGUSR2)
+    signal.raise_signal(signal.SIGUSR1)
+    assert edge.take() == [signal.SIGUSR2, signal.SIGUSR1]
+
+
+def test_a_closed_edge_takes_nobodys_wakeup_descriptor(edge: SignalEdge) -> None:
+    edge.close()
+    theirs, wakeup = socket.socketpair()
+    with theirs, wakeup:
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno())
+        signal.raise_signal(signal.SIGUSR1)
+        assert signal.set_wakeup_fd(-1) == wakeup.fileno()
 
 
 def test_ignored_signals_end_nothing_and_are_not_ignored_after_exec(edge: SignalEdge) -> None:

@@ -52,6 +52,12 @@ class HookArguments:
     def server(self):
         return None
 
+    def take_orders(self, orders):
+        pass
+
+    def own(self, method):
+        return None
+
     def worker(self, facts):
         return facts
 

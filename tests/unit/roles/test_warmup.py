@@ -185,7 +185,7 @@ def test_a_check_that_cannot_be_made_is_a_failure(boot, monkeypatch):
         raise OSError(24, "Too many open files")
 
     started = boot(None, "/")
-    monkeypatch.setattr(warmup.socket, "socketpair", full)
+    monkeypatch.setattr(warmup.real, "pair", full)
     (why,) = started.run()
     assert why.startswith("check / could not be made: ")
 

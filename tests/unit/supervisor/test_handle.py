@@ -38,3 +38,10 @@ def test_the_first_cause_stands() -> None:
     handle = handle_in(State.DUMPING, "timeout")
     handle.enter(State.KILLED, None, "quick stop")
     assert handle.cause == "timeout"
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, True), (1, False)])
+def test_who_has_asked_to_be_replaced_may_leave(status: int, expected: bool) -> None:
+    handle = handle_in(State.READY)
+    handle.asked = "max_requests"
+    assert was_expected(handle, ChildExited(42, status, None)) is expected

@@ -171,6 +171,20 @@ def test_worker_that_asks_to_be_replaced_serves_until_its_successor_is_ready() -
     assert without_logs(orders) == [OrderRetire(101, False), Fork(age=4, slot=1, generation=1, page=3)]
 
 
+def test_a_worker_that_leaves_by_itself_after_its_requests_is_no_early_death() -> None:
+    desk = Desk(workers=1)
+    desk.start()
+    pid = 101
+    for second in range(1, 6):
+        (successor,) = forked(desk.tell(WorkerAsksToRetire(pid, "max_requests"), at=second))
+        assert "die soon" not in logged(desk.tell(ChildExited(pid, 0, None)))
+        desk.tell(WorkerReady(successor, 5))
+        pid = successor
+    (successor,) = forked(desk.tell(ChildExited(pid, 0, None), at=6))  # it did not say so
+    desk.tell(WorkerReady(successor, 5))
+    assert "die soon" in logged(desk.tell(ChildExited(successor, 0, None)))
+
+
 def test_recycling_is_held_back_while_code_does_not_boot() -> None:
     desk = Desk()
     desk.start()

@@ -7,12 +7,14 @@ a daemon or changes users is the server's and is not here.
 import contextlib
 import email.utils
 import fcntl
+import html
 import inspect
 import os
 import pwd
 import random
 import re
 import socket
+import sys
 import urllib.parse
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -22,24 +24,28 @@ from ostler.compat.logger_class import entry_point
 from ostler.compat.logger_class import load_class as _load_class
 from ostler.compat.package.errors import AppImportError
 from ostler.compat.shapes import bound_address
+from ostler.compat.workers import SUPPORTED_WORKERS
 from ostler.config import address as _address
 from ostler.config.parse import BadValue
 from ostler.config.sources import start_directory
 from ostler.errors import OstlerError
 
+REDIRECT_TO = os.devnull
+hop_headers = frozenset(
+    {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding"}
+    | {"upgrade", "server", "date"}
+)
 chown = os.chown
 load_entry_point = entry_point
 
 
 def load_class(uri: Any, default: Any = None, section: str = "gunicorn.workers") -> Any:
-    """A class as it is; else what MODULE.CLASS or egg:DIST[#NAME] leads to. Raises RuntimeError.
-
-    The short names of worker classes are not built.
-    """
+    """A class as it is; else what MODULE.CLASS, egg:DIST[#NAME] or a worker's short name means. Raises RuntimeError."""
     if inspect.isclass(uri):
         return uri
     try:
-        return _load_class(uri, section, default)
+        path = SUPPORTED_WORKERS.get(uri, uri) if section == "gunicorn.workers" else uri
+        return _load_class(path, section, default)
     except Exception as error:
         raise RuntimeError(f"class uri {uri!r} invalid or not found: {error}") from error
 
@@ -47,7 +53,7 @@ def load_class(uri: Any, default: Any = None, section: str = "gunicorn.workers")
 def import_app(module: str) -> Any:
     """The application that MODULE:NAME or MODULE:FACTORY(...) names. Raises AppImportError, or what its code raises."""
     try:
-        return load_app(module)
+        return load_app(module, judged=False)
     except AppBootError as error:
         if error.__cause__ is not None:
             raise error.__cause__ from None
@@ -148,6 +154,64 @@ def has_fileno(obj: Any) -> bool:
     except (AttributeError, OSError):  # io.UnsupportedOperation is an OSError
         return False
     return True
+
+
+def is_hoppish(header: str) -> bool:
+    """Whether a response's field belongs to its connection alone."""
+    return header.lower().strip() in hop_headers
+
+
+def reraise(tp: Any, value: BaseException | None, tb: Any = None) -> NoReturn:
+    raise (tp() if value is None else value).with_traceback(tb)
+
+
+def warn(msg: str) -> None:
+    """On stderr, framed."""
+    lines = "".join(f"WARNING: {line}\n" for line in msg.splitlines())
+    sys.stderr.write(f"!!!\n{lines}!!!\n\n")
+    sys.stderr.flush()
+
+
+def check_is_writable(path: str) -> None:
+    """Raises RuntimeError."""
+    try:
+        with open(path, "a"):
+            pass
+    except OSError as error:
+        raise RuntimeError(f"Error: '{path}' isn't writable [{error!r}]") from error
+
+
+def write_chunk(sock: Any, data: str | bytes) -> None:
+    """A chunk of a body (RFC 9112 section 7.1); an empty one is the last."""
+    block = to_bytestring(data)
+    sock.sendall(b"%X\r\n%s\r\n" % (len(block), block))
+
+
+def write(sock: Any, data: bytes, chunked: bool = False) -> None:
+    if chunked:
+        write_chunk(sock, data)
+    else:
+        sock.sendall(data)
+
+
+def write_nonblock(sock: Any, data: bytes, chunked: bool = False) -> None:
+    """As `write`, on a socket that is then made blocking for as long."""
+    timeout = sock.gettimeout()
+    if timeout == 0:
+        sock.setblocking(True)
+    try:
+        write(sock, data, chunked)
+    finally:
+        if timeout == 0:
+            sock.setblocking(False)
+
+
+def write_error(sock: Any, status_int: int, reason: str, mesg: str) -> None:
+    """An answer in HTML, after which the connection closes."""
+    title, text = html.escape(reason), html.escape(mesg)
+    page = f"<html>\n  <head><title>{title}</title></head>\n  <body><h1><p>{title}</p></h1>{text}</body>\n</html>\n"
+    fields = f"Connection: close\r\nContent-Type: text/html\r\nContent-Length: {len(page.encode())}\r\n"
+    write_nonblock(sock, f"HTTP/1.1 {status_int} {reason}\r\n{fields}\r\n{page}".encode())
 
 
 def make_fail_app(msg: str | bytes) -> Callable[..., list[bytes]]:

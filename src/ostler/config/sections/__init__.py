@@ -26,6 +26,7 @@ from ostler.config.sections import (
     security,
     server_socket,
     tls,
+    websocket,
     workers,
 )
 from ostler.config.setting import Setting
@@ -35,6 +36,7 @@ TABLE: tuple[Setting, ...] = (
     *server_socket.SETTINGS,
     *workers.SETTINGS,
     *asgi.SETTINGS,
+    *websocket.SETTINGS,
     *reloads.SETTINGS,
     *mechanics.SETTINGS,
     *identity.SETTINGS,

@@ -1,5 +1,7 @@
 """Chapter "Worker processes": how many, of which kind, and how long things may take."""
 
+import difflib
+import importlib.metadata
 import inspect
 
 from ostler.config.machine import AUTO
@@ -9,14 +11,27 @@ from ostler.config.setting import ReloadEffect, Section, Setting, Support, Takes
 _PARSERS = ("auto", "fast", "python")
 _read_parser = read_choice(*_PARSERS)
 _read_count = read_integer(1)
-_AVAILABLE = "sync or gthread"
-_BY_PATH = {
-    "gunicorn.workers.sync.SyncWorker": "sync",
-    "gunicorn.workers.gthread.ThreadWorker": "gthread",
-    "egg:gunicorn#sync": "sync",
-    "egg:gunicorn#gthread": "gthread",
+KINDS = ("sync", "gthread", "gevent", "eventlet", "tornado", "asgi")
+GROUP = "gunicorn.workers"
+"""Entry points of this group are worker classes."""
+_AVAILABLE = ", ".join(KINDS) + " or a worker class"
+_CLASSES = {
+    "sync": ("sync.SyncWorker", "sync"),
+    "gthread": ("gthread.ThreadWorker", "gthread"),
+    "gevent": ("ggevent.GeventWorker", "gevent"),
+    "gevent_wsgi": ("ggevent.GeventPyWSGIWorker", "gevent"),
+    "gevent_pywsgi": ("ggevent.GeventPyWSGIWorker", "gevent"),
+    "eventlet": ("geventlet.EventletWorker", "eventlet"),
+    "tornado": ("gtornado.TornadoWorker", "tornado"),
+    "asgi": ("gasgi.ASGIWorker", "asgi"),
 }
-_LATER = frozenset({"gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado", "asgi"})
+"""Gunicorn's name of a kind -> its class below gunicorn.workers, and ours."""
+
+_ALIASES = {
+    spelling: ours
+    for name, (path, ours) in _CLASSES.items()
+    for spelling in (name, f"gunicorn.workers.{path}", f"egg:gunicorn#{name}", f"egg:ostler#{name}")
+}
 
 
 def read_workers(raw: object) -> int | str:
@@ -26,21 +41,44 @@ def read_workers(raw: object) -> int | str:
     return _read_count(raw)
 
 
-def read_worker_class(raw: object) -> str:
-    """The name of a worker kind. Kinds that are still to come are refused by name."""
+def read_worker_class(raw: object) -> str | type:
+    """The name of a worker kind, by whatever name Gunicorn has for it; or what leads to a class of the user's own: the
+    class, its path MODULE.CLASS, egg:DIST#NAME, or the NAME of an entry point. Nothing is imported.
+    """
     if inspect.isclass(raw):
         name = f"{raw.__module__}.{raw.__qualname__}"
-        raise BadValue(_AVAILABLE, name, "worker classes of your own are not built yet in this version of Ostler")
+        if name in _ALIASES:
+            return _ALIASES[name]
+        if not hasattr(raw, "init_process"):
+            raise BadValue(_AVAILABLE, name, "derive it from gunicorn.workers.base.Worker, or from the class of a kind")
+        return raw
     if not isinstance(raw, str):
         raise BadValue(_AVAILABLE, raw)
-    name = _BY_PATH.get(raw.strip(), raw.strip())
-    if name in ("sync", "gthread"):
+    name = raw.strip()
+    known = _ALIASES.get(name)
+    if known is not None:
+        return known
+    if name.startswith("egg:"):
+        distribution, _, entry = name.removeprefix("egg:").partition("#")
+        if not (distribution and entry):
+            raise BadValue(_AVAILABLE, name, f"an entry point of the group {GROUP} is written egg:DISTRIBUTION#NAME")
         return name
-    if name in _LATER:
-        raise BadValue(_AVAILABLE, name, f"{name} workers are not built yet in this version of Ostler")
-    if "." in name or ":" in name:
-        raise BadValue(_AVAILABLE, name, "worker classes by path are not built yet in this version of Ostler")
-    raise BadValue(_AVAILABLE, name)
+    if ":" in name:
+        raise BadValue(_AVAILABLE, name, "a class of your own is written MODULE.CLASS, with dots only")
+    if "." in name:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise BadValue(_AVAILABLE, name, "a class of your own is written MODULE.CLASS")
+        return name
+    if not importlib.metadata.entry_points(group=GROUP, name=name):
+        near = difflib.get_close_matches(name.lower(), KINDS, n=1)
+        cure = f"did you mean {near[0]}?" if near else f"no installed package has an entry point {GROUP}: {name}"
+        raise BadValue(_AVAILABLE, name, cure)
+    return name
+
+
+def is_kind(worker_class: str | type) -> bool:
+    """Whether it is the name of a kind of ours, and no class of the user's own."""
+    return worker_class in KINDS
 
 
 def read_parser(raw: object) -> str:
@@ -79,10 +117,15 @@ SETTINGS = (
         default="sync",
         reload=ReloadEffect.WORKERS,
         support=Support.DIFFERS,
-        note="`sync` and `gthread`, also by Gunicorn's paths; other kinds and classes of your own are not built yet",
+        note="`eventlet` is a kind again; an ASGI application is recognised; all kinds keep connections alive",
         doc=(
-            "The worker kind: `sync` (one request at a time, on the main thread) or `gthread` (a pool of `threads`). "
-            "`sync` with more than one thread becomes `gthread`."
+            "The worker kind: `sync` (one request at a time, on the main thread), `gthread` (a pool of `threads`), "
+            "`gevent` or `eventlet` (a greenlet for each request), `tornado` (a tornado application), or `asgi` (an "
+            "ASGI application, on an event loop). `sync` with more than one thread becomes `gthread`. Without it, an "
+            "ASGI application is recognised and served by `asgi`.\n\n"
+            "Or a worker class of another package or your own, written for Gunicorn: its path `MODULE.CLASS` "
+            "(`uvicorn.workers.UvicornWorker`), `egg:DISTRIBUTION#NAME`, the name of an entry point of the group "
+            "`gunicorn.workers`, or in a configuration file the class itself."
         ),
     ),
     Setting(

@@ -16,8 +16,6 @@ OFF = {
     "control_socket": [None, ""],
     "control_socket_mode": [0o600, "0600", "0o600", None],
     "dirty_apps": [[], (), None, ""],
-    "root_path": ["", None],
-    "asgi_lifespan": ["auto", None],
 }
 ON = {
     "http_protocols": ["h2,h1", ["h2"]],
@@ -26,7 +24,6 @@ ON = {
     "control_socket_mode": ["0660"],
     "dirty_apps": [["mod:App"]],
     "dirty_workers": [1],
-    "root_path": ["/api"],
 }
 
 
