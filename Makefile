@@ -3,7 +3,7 @@
 #   make run                   serve examples/flask_app on port 8000 with two workers
 #   make test                  the whole test suite        (make test ARGS="-k reload -x")
 #   make check                 ruff and mypy --strict
-#   make bench                 wrk against Ostler and Gunicorn, side by side
+#   make bench                 wrk against Ostler and its peers, WSGI and ASGI, side by side
 #   make fuzz                  try every mutant, find the planted bugs, then fuzz each target (make fuzz SECONDS=600)
 #   make faults                reloads, recycles, re-execs, stops and kills under load: Ostler beside its peers, one table
 #                              (make faults ARGS="--scenario reload,term --server ostler,gunicorn --count 10")
@@ -30,7 +30,9 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 run: $(READY)
 	cd examples/flask_app && exec $(abspath $(BIN))/ostler --config ostler.conf.py app:app
 
+# Compiled once: the servers that tests start write no bytecode themselves.
 test: $(READY)
+	@$(BIN)/python -m compileall -q src tests/apps
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)

@@ -3,7 +3,7 @@
 Hello world: wrk with one thread, 32 keep-alive connections and a browser's headers. CPU time is that of the server's
 processes, so it does not depend on what wrk itself costs. Mixed: six keep-alive clients, one request in twenty takes
 500 ms; what counts is how long the fast ones take. The contenders alternate; medians of the rounds are shown.
-Slow clients: see slow_clients.py. Memory, when asked for: see memory.py.
+ASGI: see asgi_servers.py. Slow clients: see slow_clients.py. Memory, when asked for: see memory.py.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 
+import asgi_servers
 import memory
 import slow_clients
 from servers import Contender, Running, running
@@ -26,9 +27,11 @@ HELLO = [
     Contender("ostler", "gthread"),
     Contender("ostler", "gthread", threads=4),
     Contender("ostler", "sync"),
+    Contender("ostler", "gevent"),
     REFERENCE,
     Contender("gunicorn", "gthread", threads=4),
     Contender("gunicorn", "sync"),
+    Contender("gunicorn", "gevent"),
 ]
 MIXED = [
     Contender("ostler", "gthread", threads=2),
@@ -128,14 +131,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4, help="of one run of wrk (which takes whole ones)")
     parser.add_argument("--workers", type=int, default=1, help="of the hello world servers")
     parser.add_argument("--mixed-requests", type=int, default=1800, help="in one round; 0 leaves the mixed case out")
-    parser.add_argument("--only", choices=["ostler", "gunicorn"], help="leave the others out")
+    parser.add_argument("--no-asgi", action="store_true", help="leave ASGI out")
+    parser.add_argument("--only", help="only contenders whose names begin so, as `ostler` or `ostler sync`")
     slow_clients.add_options(parser)
     memory.add_options(parser, requests=0)
     arguments = parser.parse_args()
     print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores", flush=True)
 
     def chosen(contenders: list[Contender]) -> list[Contender]:
-        return [one for one in contenders if arguments.only in (None, one.program)]
+        return asgi_servers.like(arguments.only, contenders)
 
     hello: dict[Contender, list[Throughput]] = {contender: [] for contender in chosen(HELLO)}
     slow: dict[Contender, list[tuple[list[float], int]]] = {contender: [] for contender in chosen(MIXED)}
@@ -151,6 +155,8 @@ def main() -> None:
             report_hello(hello)
             if arguments.mixed_requests:
                 report_mixed(slow)
+            if not arguments.no_asgi:
+                asgi_servers.measure(arguments.rounds, arguments.seconds, wrk, chosen)
             sys.stdout.flush()
         if arguments.slow_clients:
             slow_clients.measure(arguments, chosen([one for one in slow_clients.CONTENDERS if one.installed]), wrk)

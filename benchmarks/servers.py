@@ -14,10 +14,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from sysconfig import get_path
 from typing import IO
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # for what tests have of other servers
+
+from tests.faults import peers  # noqa: E402  (the path comes first)
+
 TICKS = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 4000
 """How many clients every server may have at once: more than any benchmark here brings."""
@@ -28,7 +35,7 @@ STOP_S = 10
 class Contender:
     """One column of the table."""
 
-    program: str  # "ostler" and "gunicorn" take the same flags; "waitress"; "uwsgi"
+    program: str  # "ostler" and "gunicorn" take the same flags; "waitress"; "uwsgi"; "uvicorn"; "granian"
     kind: str
     threads: int = 1
 
@@ -38,9 +45,16 @@ class Contender:
 
     @property
     def installed(self) -> bool:
-        return self.program != "uwsgi" or shutil.which("uwsgi") is not None
+        """Whether it can be started. Granian is installed for it, where tests/faults has it, too."""
+        match self.program:
+            case "uwsgi":
+                return shutil.which("uwsgi") is not None
+            case "granian":
+                return _has_granian()
+            case _:
+                return find_spec(self.program) is not None
 
-    def command(self, port: int, workers: int) -> list[str]:
+    def command(self, port: int, workers: int, application: str) -> list[str]:
         match self.program:
             case "waitress":  # one process, whatever `workers` says; select(2) ends at descriptor 1023, hence poll(2)
                 command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", f"--threads={self.threads}"]
@@ -48,14 +62,32 @@ class Contender:
             case "uwsgi":
                 command = ["uwsgi", "--http-socket", f"127.0.0.1:{port}", "--master", "--die-on-term", "--need-app"]
                 command += ["--workers", str(workers), "--threads", str(self.threads), "--disable-logging"]
-                return [*command, "--listen", "100", "--pythonpath", str(HERE), "--module", "hello:application"]
+                return [*command, "--listen", "100", "--pythonpath", str(HERE), "--module", application]
+            case "uvicorn":
+                command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
+                command += ["--workers", str(workers), "--loop", "uvloop", "--http", "httptools"]
+                command += ["--no-access-log", "--log-level", "warning"]
+            case "granian":
+                command = [str(peers.CACHE / "bin" / "granian"), "--host", "127.0.0.1", "--port", str(port)]
+                command += ["--workers", str(workers), "--interface", self.kind, "--loop", "uvloop", "--http", "1"]
+                command += ["--runtime-threads", str(self.threads), "--log-level", "warning"]
             case _:
                 command = [sys.executable, "-m", self.program, "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
                 command += ["--worker-class", self.kind, "--threads", str(self.threads), "--log-level", "warning"]
                 command += ["--worker-connections", str(CONNECTIONS), "--graceful-timeout", "2"]
                 if self.program == "gunicorn":
                     command += ["--no-control-socket"]
-        return [*command, "hello:application"]
+        return [*command, application]
+
+
+@cache
+def _has_granian() -> bool:
+    try:
+        peers.install("granian")
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"granian is left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -135,16 +167,19 @@ def allow_many_files() -> None:
 
 
 @contextmanager
-def running(contender: Contender, workers: int) -> Iterator[Running]:
+def running(contender: Contender, workers: int, application: str = "hello:application") -> Iterator[Running]:
     """The server, once it answers; stopped at the end of the block. Its log is shown only if it does not start."""
     port = free_port()
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     # What the caller put there stays: `PYTHONPATH=/another/tree/src` measures that one.
-    environment["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # Granian, which has an environment of its own, finds uvloop and FastAPI there.
+    packages = get_path("platlib") if contender.program == "granian" else None
+    places = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH"), packages])]
+    environment["PYTHONPATH"] = os.pathsep.join(places)
     environment.pop("GUNICORN_CMD_ARGS", None)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            contender.command(port, workers),
+            contender.command(port, workers, application),
             env=environment,
             cwd=HERE,
             stdin=subprocess.DEVNULL,
