@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import anyio
 import django
 from channels.generic.http import AsyncHttpConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from contract import note
 from django.conf import settings
@@ -187,11 +188,35 @@ class Consumer(AsyncHttpConsumer):  # type: ignore[misc]
         await self.send_response(200, b"channels got " + body)
 
 
+class Room(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+    """Everybody hears what one says."""
+
+    async def connect(self) -> None:
+        await self.channel_layer.group_add("room", self.channel_name)
+        await self.accept("json" if "json" in self.scope["subprotocols"] else None)
+
+    async def disconnect(self, code: int) -> None:
+        note("left", str(code))
+        await self.channel_layer.group_discard("room", self.channel_name)
+
+    async def receive_json(self, content: dict[str, Any], **_: Any) -> None:
+        await self.channel_layer.group_send("room", {"type": "room.said", "content": content})
+
+    async def room_said(self, event: dict[str, Any]) -> None:
+        await self.send_json(event["content"])
+
+
 urlpatterns = [path("view", view), path("blocking", blocking_view), path("streaming", streaming_view)]
-settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="a", DEBUG=False)
+settings.configure(
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=["*"],
+    SECRET_KEY="a",
+    DEBUG=False,
+    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+)
 django.setup()
 _http = URLRouter([path("consumer", Consumer.as_asgi()), re_path("", get_asgi_application())])
-channels = ProtocolTypeRouter({"http": _http})
+channels = ProtocolTypeRouter({"http": _http, "websocket": URLRouter([path("room", Room.as_asgi())])})
 
 # -- all of them -----------------------------------------------------------------------------------------------------
 

@@ -119,3 +119,14 @@ def test_django_and_channels_answer(server: Server, browser: Browser) -> None:
         assert client.request("POST", "/django/consumer", body=b"a body").text == "channels got a body"
     assert browser.get("/django/blocking").text == "from a thread"
     assert browser.get("/django/streaming").text == "block\n" * 3
+
+
+def test_channels_lets_a_room_hear_what_one_says(server: Server) -> None:
+    connect = pytest.importorskip("websockets.sync.client", reason=REASON).connect
+    assert not isinstance(server.address, str)
+    url = f"ws://{server.address[0]}:{server.address[1]}/django/room"
+    with connect(url) as ada, connect(url, subprotocols=["json"]) as bob:
+        assert bob.subprotocol == "json"
+        bob.send('{"said": "hello"}')
+        assert json.loads(ada.recv(timeout=5)) == json.loads(bob.recv(timeout=5)) == {"said": "hello"}
+    wait_until(lambda: server.notes("left") == ["1000", "1000"], "Channels heard that both have left")
