@@ -12,7 +12,7 @@ import pytest
 from tests.integration.client import Cut, request_bytes
 from tests.integration.harness import Server
 from tests.integration.secure import SERVER as TLS
-from tests.integration.secure import TlsClient, trusting
+from tests.integration.secure import TlsClient, trusting_of_threads
 from tests.integration.shared import running
 from tests.integration.waiting import wait_until
 
@@ -180,7 +180,7 @@ def test_over_tls_and_from_a_mold(make_server: Callable[..., Server]) -> None:
     with TlsClient(server.address) as client:
         assert json.loads(client.get("/").body)["protocol"] == "https"
         assert client.request("POST", "/upload", [], BODY).text == DIGEST
-    with connect(server, scheme="wss", ssl=trusting()) as ada:
+    with connect(server, scheme="wss", ssl=trusting_of_threads()) as ada:
         for message in ("hello", "z" * 1_000_000):
             ada.send(message)
             assert ada.recv() == message

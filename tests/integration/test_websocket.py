@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import ssl
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 from ostler.http.websocket_events import Binary, Closed, Ping, Text
 from tests.integration.client import Client
 from tests.integration.harness import Server
-from tests.integration.secure import CERTIFICATES
+from tests.integration.secure import CERTIFICATES, trusting_of_threads
 from tests.integration.shared import running
 from tests.integration.waiting import wait_until
 from tests.websocket.cases import FRAMES, Case
@@ -414,7 +413,7 @@ def test_a_drain_says_1012_to_every_client_also_over_tls(make_server: Callable[.
     options = ["--certfile", str(CERTIFICATES / "localhost.pem")]
     server.start("chat:app", kind="asgi", workers=1, options=options, cwd=EXAMPLES / "websockets")
     server.wait_ready()
-    context = ssl.create_default_context(cafile=str(CERTIFICATES / "ca.pem"))
+    context = trusting_of_threads()
     where = url(server, "/").replace("ws:", "wss:").replace("127.0.0.1", "localhost")
     with connect(where, ssl=context) as ann, connect(where, ssl=context) as bob:
         for said in ("hello", "x" * 100_000):

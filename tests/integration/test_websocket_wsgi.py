@@ -8,7 +8,7 @@ import requests
 
 from tests.integration.client import request_bytes
 from tests.integration.harness import Server
-from tests.integration.secure import CA, trusting
+from tests.integration.secure import CA, trusting_of_threads
 from tests.integration.secure import SERVER as TLS
 from tests.integration.shared import running
 
@@ -108,9 +108,9 @@ def test_flask_socketio_answers_and_sends(secure: Server, transports: list[str])
 
 @pytest.mark.parametrize("path", ["/echo", "/simple"])
 def test_over_tls(secure: Server, path: str) -> None:
-    with websockets.connect(url(secure, path, "wss"), ssl=trusting(), max_size=None) as connection:
+    with websockets.connect(url(secure, path, "wss"), ssl=trusting_of_threads(), max_size=None) as connection:
         echoes(connection, "hello", "x" * 500_000)
-    connections = [websockets.connect(url(secure, path, "wss"), ssl=trusting()) for _ in range(2)]
+    connections = [websockets.connect(url(secure, path, "wss"), ssl=trusting_of_threads()) for _ in range(2)]
     for number, connection in enumerate(connections):
         with connection:
             echoes(connection, f"number {number}")
