@@ -228,6 +228,7 @@ signal.pause()
     running.process.wait()
     (running.note_file.parent / "go").touch()
     wait_until((running.note_file.parent / "ready").exists, "the daemon went on")
+    running.note()  # the second one, by which it is ended
 
 
 def test_of_nobody_tells_nobody():
