@@ -157,17 +157,19 @@ class Crowd:
 
         While nobody has called `expect_the_end`, the service should be up all the time, and every failure counts. From
         then on it should be up until its doors close: until the beginning of the last connect() that succeeded, be it
-        a client's or that of the one who knocks every few milliseconds. Who was refused later, or sent his request
-        later on a connection that had been open, was turned away: that is what a stop without `lame_duck` means. What
-        was sent before counts as lost, whatever the server did in between. closed_doors: tokens of requests for which a
-        proxy could not connect any more; as nobody knows when it tried, they were turned away.
+        a client's or that of the one who knocks every few milliseconds. Who was refused and nobody got in after that,
+        or who sent his request later on a connection that had been open, was turned away: that is what a stop without
+        `lame_duck` means. What was sent before counts as lost, whatever the server did in between. closed_doors: tokens
+        of requests for which a proxy could not connect any more; as nobody knows when it tried, they were turned away.
         """
         if not self.ending:
             return self.tally.failures, []
         failed: list[Failure] = []
         away: list[Failure] = []
         for failure in self.tally.failures:
-            late = failure.at >= self.tally.connected_at or failure.token in closed_doors
+            # A refused client may have waited for its turn to knock: what counts is who got in after it was refused.
+            at = failure.seen_at if failure.what == "refused" else failure.at
+            late = at >= self.tally.connected_at or failure.token in closed_doors
             (away if late else failed).append(failure)
         return failed, away
 

@@ -190,6 +190,18 @@ def test_who_comes_after_the_doors_were_closed_is_turned_away_when_the_end_was_e
     assert crowd.failures(frozenset("d")) == ([before, by_server], [late, refused, by_proxy])
 
 
+def test_a_refusal_counts_when_somebody_got_in_after_it_was_seen() -> None:
+    def refused(token: str, began_at: float, seen_at: float) -> Failure:
+        return Failure(Style.NEW, "refused", token, began_at, seen_at, "")
+
+    slow_to_knock, at_an_open_door = refused("a", 4.9, 5.1), refused("b", 4.8, 4.9)
+    crowd = Crowd(("127.0.0.1", 1))
+    crowd.tally.failures = [slow_to_knock, at_an_open_door]
+    crowd.tally.connected_at = 5.0
+    crowd.ending = True
+    assert crowd.failures() == ([at_an_open_door], [slow_to_knock])
+
+
 def test_clients_leave_when_they_find_the_doors_of_an_ending_service_closed(fake: Callable[[Answer], Fake]) -> None:
     server = fake(right)
     with Crowd(server.address, each=1) as crowd:
