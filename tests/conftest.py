@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import resource
 from collections.abc import Generator
 
@@ -10,6 +11,12 @@ settings.register_profile("ostler", deadline=None)  # these machines are noisy: 
 settings.load_profile("ostler")
 
 FILE_SIZE_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def pytest_collection_finish() -> None:
+    """The items of 12,000 tests stay: nobody has to look at them again. (A gc.collect() among them takes 0.3 s.)"""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -89,9 +89,7 @@ def ledger() -> Response:
                 block.seek(0)
                 block.truncate()
 
-    return Response(
-        rows(), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=ledger.csv"}
-    )
+    return Response(rows(), mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=ledger.csv"})
 
 
 @app.get("/health")

@@ -1,5 +1,5 @@
-"""The `ostler` command: argv -> Settings -> run, check or print; `ostler settings` tells what there is to set, `ostler
-reload` and `ostler upgrade` talk to a server that runs.
+"""The `ostler` command: argv -> Settings -> run, check or print; `ostler settings` tells what there is to set; `ostler
+reload`, `ostler status` and the others talk to a server that runs (control/subcommands.py).
 
 The only place that turns an error into a line on stderr and the command's exit status (`errors.py` has the statuses).
 No traceback of ours: the user's own is shown whole, above the line that sums it up.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TextIO
 
+from ostler import __version__
 from ostler.app.loader import AppBootError, apply_paths, load_configured
 from ostler.compat import finder
 from ostler.compat.arbiter import Arbiter
@@ -30,11 +31,10 @@ from ostler.config.setting import Setting
 from ostler.config.settings import Settings
 from ostler.config.sources import load_settings
 from ostler.config.usercode import ConfigFileError
-from ostler.control.client import ask
-from ostler.control.protocol import Command
-from ostler.control.target import find_target, usage
-from ostler.errors import OstlerError, UsageError
-from ostler.logline import escape
+from ostler.control import console
+from ostler.control.client import ControlError
+from ostler.control.subcommands import MEANINGS, Run
+from ostler.errors import OstlerError, UsageError, reason_of
 from ostler.process.certificates import Certificates
 from ostler.process.reexec import ReadyLine, start_context
 from ostler.roles.assembly import choose_kind
@@ -43,7 +43,7 @@ from ostler.workers.kinds import kind_of
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 _SETTINGS = "settings"
-_COMMANDS = {"reload": Command.RELOAD, "upgrade": Command.UPGRADE}
+_CONTROL = "control"
 _SETTINGS_USAGE = """\
 usage: ostler settings         list every setting
        ostler settings NAME    describe one, by its name or flag
@@ -76,8 +76,10 @@ def _run(argv: list[str]) -> int:
     if argv[:1] == [_SETTINGS]:
         _write(sys.stdout, _about_settings(argv[1:]))
         return 0
-    if argv and argv[0] in _COMMANDS:
-        return _command(_COMMANDS[argv[0]], argv[1:])
+    if argv and argv[0] in MEANINGS:
+        return _command(argv[0], argv[1:])
+    if argv[:1] == [_CONTROL]:
+        return console.run("ostler control", argv[1:], __version__)
     finder.install()  # before anything of the user's is imported
     environ = dict(os.environ)
     # Taken once: a reload reads the same arguments, variables and start directory again.
@@ -118,26 +120,26 @@ def _check_application(settings: Settings) -> int:
     return 0
 
 
-def _command(command: Command, words: list[str]) -> int:
-    """`ostler reload`, `ostler upgrade`. Raises UsageError, ControlError with what the master says, and ConfigError.
+def _command(name: str, words: list[str]) -> int:
+    """`ostler reload` and the others. Raises UsageError, ControlError with what the master says, and ConfigError.
 
     An application called `reload` is served by `ostler reload:application` or `ostler -- reload`.
     """
-    if words in (["-h"], ["--help"]):
-        _write(sys.stdout, usage(command.value))
-        return 0
-    target = find_target(command.value, words, _settings_of_server)
-    _show_progress(ask(target.pid, command, _show_progress, target.timeout_s))
-    return 0
+    lost: list[str] = []
+
+    def out(text: str) -> None:
+        reason = _write(sys.stdout, text)
+        lost.extend(filter(None, [reason]))
+
+    status = Run(name, out, partial(_write, sys.stderr), console.width_of(sys.stdout)).run(words, _settings_of_server)
+    if lost:
+        raise ControlError(f"{name}: cannot write to stdout: {lost[0]}")  # a script would take it for an answer
+    return status
 
 
 def _settings_of_server(words: Sequence[str]) -> Settings:
     finder.install()
     return load_settings(tuple(words), dict(os.environ), to_serve=False)
-
-
-def _show_progress(text: str) -> None:
-    _write(sys.stdout, "".join(f"{escape(line)}\n" for line in text.splitlines()))
 
 
 def _about_settings(words: list[str]) -> str:
@@ -170,22 +172,24 @@ def _setting_called(word: str) -> Setting:
     return entry
 
 
-def _write(stream: TextIO | None, text: str) -> None:
-    """Write and flush; a reader that has gone away (`ostler --help | head -1`) is no error."""
+def _write(stream: TextIO | None, text: str) -> str:
+    """Write and flush; returns why that failed. A reader that has gone away (`ostler --help | head -1`) is no error."""
     if stream is None:
-        return
+        return ""
     try:
         stream.write(text)
         stream.flush()
     except UnicodeEncodeError:
-        _write(stream, text.encode("ascii", "backslashreplace").decode("ascii"))
-    except (OSError, ValueError):
+        return _write(stream, text.encode("ascii", "backslashreplace").decode("ascii"))
+    except (OSError, ValueError) as error:
         # Python flushes once more at exit and would complain: what is still buffered goes to the null device.
         with suppress(OSError, ValueError):
             descriptor = stream.fileno()
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, descriptor)
             os.close(null)
+        return reason_of(error) if isinstance(error, OSError) and not isinstance(error, BrokenPipeError) else ""
+    return ""
 
 
 def _open_standard_files() -> None:

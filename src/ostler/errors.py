@@ -39,6 +39,14 @@ class AppLoadError(OstlerError):
     exit_status = 4
 
 
+class RequestTimeout(BaseException):
+    """Raised into an application call that takes longer than `request_timeout`, wherever it is.
+
+    No `Exception`, as KeyboardInterrupt and asyncio.CancelledError are none: what catches all errors, and tries again,
+    is not to catch this one. It may be caught to clean up; the client has been answered already.
+    """
+
+
 def reason_of(error: OSError) -> str:
     """The system's words for an error, as they stand in the middle of a line: `permission denied`."""
     return (error.strerror or str(error)).lower()

@@ -32,7 +32,7 @@ async def answer(send: Send, body: str | bytes, status: int = 200, *headers: tup
 
 
 async def scope_json(scope: Scope, receive: Receive, send: Send, **_query: float) -> None:
-    shown = {key: value for key, value in scope.items() if key not in ("headers", "state")}
+    shown = {key: value for key, value in scope.items() if key not in ("headers", "state", "ostler.deadline")}
     shown["headers"] = [[name.decode(), value.decode("latin-1")] for name, value in scope["headers"]]
     shown["state"] = sorted(scope["state"])
     shown["loop"] = type(asyncio.get_running_loop()).__module__.partition(".")[0]

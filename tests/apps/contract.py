@@ -85,11 +85,37 @@ def sleep(environ: Environ, start_response: StartResponse, ms: int) -> list[byte
 
 
 def cpu(environ: Environ, start_response: StartResponse, ms: int) -> list[bytes]:
+    note("burning", str(os.getpid()))
     until = time.process_time() + ms / 1000
     rounds = 0
     while time.process_time() < until:
         rounds += 1
     return text(start_response, f"burnt {ms}")
+
+
+def stubborn(environ: Environ, start_response: StartResponse, ms: int) -> list[bytes]:
+    """Go on for so long, whatever is raised."""
+    note("stubborn", str(os.getpid()))
+    until = time.monotonic() + ms / 1000
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.01)
+        except BaseException as error:  # noqa: BLE001  that is the point
+            note("raised", type(error).__name__)
+    return text(start_response, "done at last")
+
+
+def budget(environ: Environ, start_response: StartResponse, extend_ms: int = 0, sleep_ms: int = 0) -> list[bytes]:
+    """How many milliseconds are left of `request_timeout`, and how many the request had been waiting."""
+    deadline = environ["ostler.deadline"]
+    if extend_ms:
+        deadline.extend(extend_ms / 1000)
+    time.sleep(sleep_ms / 1000)
+    return text(start_response, f"{deadline.remaining() * 1000:.0f} {waited_ms(environ.get('ostler.queue_time'))}")
+
+
+def waited_ms(queue_time: float | None) -> str:
+    return "None" if queue_time is None else f"{queue_time * 1000:.0f}"
 
 
 def hold_gil(environ: Environ, start_response: StartResponse) -> list[bytes]:
@@ -249,6 +275,8 @@ ROUTES: dict[str, Callable[..., Iterable[bytes]]] = {
     "digest": digest,
     "sleep": sleep,
     "cpu": cpu,
+    "stubborn": stubborn,
+    "budget": budget,
     "hold-gil": hold_gil,
     "spin": spin,
     "lines": lines,

@@ -82,10 +82,31 @@ async def sleep(scope: Scope, receive: Receive, send: Send, ms: int) -> None:
 
 
 async def cpu(scope: Scope, receive: Receive, send: Send, ms: int) -> None:
+    contract.note("burning", str(os.getpid()))
     until = time.process_time() + ms / 1000
     while time.process_time() < until:
         pass
     await text(send, f"burnt {ms}")
+
+
+async def stubborn(scope: Scope, receive: Receive, send: Send, ms: int) -> None:
+    contract.note("stubborn", str(os.getpid()))
+    until = time.monotonic() + ms / 1000
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError as error:
+            contract.note("raised", type(error).__name__)
+    await text(send, "done at last")
+
+
+async def budget(scope: Scope, receive: Receive, send: Send, extend_ms: int = 0, sleep_ms: int = 0) -> None:
+    deadline = scope["ostler.deadline"]
+    if extend_ms:
+        deadline.extend(extend_ms / 1000)
+    await asyncio.sleep(sleep_ms / 1000)
+    waited = contract.waited_ms(scope.get("ostler.queue_time"))
+    await text(send, f"{deadline.remaining() * 1000:.0f} {waited}")
 
 
 async def hold_gil(scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,6 +241,8 @@ ROUTES: dict[str, Callable[..., Awaitable[None]]] = {
     "echo": echo,
     "digest": digest,
     "sleep": sleep,
+    "stubborn": stubborn,
+    "budget": budget,
     "cpu": cpu,
     "hold-gil": hold_gil,
     "spin": spin,

@@ -106,10 +106,31 @@ async def sleep(handler: Contract, ms: int) -> None:
 
 
 async def cpu(handler: Contract, ms: int) -> None:
+    contract.note("burning", str(os.getpid()))
     until = time.process_time() + ms / 1000
     while time.process_time() < until:
         pass
     handler.text(f"burnt {ms}")
+
+
+async def stubborn(handler: Contract, ms: int) -> None:
+    contract.note("stubborn", str(os.getpid()))
+    until = time.monotonic() + ms / 1000
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError as error:
+            contract.note("raised", type(error).__name__)
+    handler.text("done at last")
+
+
+async def budget(handler: Contract, extend_ms: int = 0, sleep_ms: int = 0) -> None:
+    connection: Any = handler.request.connection
+    if extend_ms:
+        connection.deadline.extend(extend_ms / 1000)
+    await asyncio.sleep(sleep_ms / 1000)
+    waited = contract.waited_ms(connection.queue_time)
+    handler.text(f"{connection.deadline.remaining() * 1000:.0f} {waited}")
 
 
 async def hold_gil(handler: Contract) -> None:
@@ -226,6 +247,8 @@ ROUTES: dict[str, Callable[..., Awaitable[None]]] = {
     "echo": echo,
     "digest": digest,
     "sleep": sleep,
+    "stubborn": stubborn,
+    "budget": budget,
     "cpu": cpu,
     "hold-gil": hold_gil,
     "spin": spin,

@@ -4,8 +4,10 @@ The classes are written as for Gunicorn. This module is imported in workers, whe
 """
 
 import asyncio
+import contextlib
 import os
 import select
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -143,7 +145,7 @@ class OwnThreads(_Talks, ThreadWorker):
 
 
 class OwnLoop(Worker):
-    """Sockets only; /hang hangs, /raise raises."""
+    """Sockets only; /hang hangs, /raise raises, /close closes what it has not opened."""
 
     def run(self):
         while self.alive:
@@ -164,6 +166,11 @@ class OwnLoop(Worker):
             head = client.recv(65536)
             while b"/hang" in head:
                 time.sleep(0.1)
+            if b"/close" in head:
+                for fd in range(3, 256):
+                    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as copy:
+                        if copy.family == socket.AF_UNIX:
+                            os.close(fd)
             if b"/raise" in head:
                 raise KeyError("raised by the loop")
             client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")

@@ -24,6 +24,11 @@ ALLOWED = {
     "ostler.observe.rotation": "midnight, and the age of a file",
     "ostler.observe.sinks": "the age of a file",
     "ostler.drivers.clients": "the Date field",
+    "ostler.roles.incidents": "when it happened, to be shown",
+    "ostler.roles.insight": "when the server was started",
+    "ostler.app.environ": "the time of day that a proxy has stamped on a request",
+    "ostler.app.scope": "the time of day that a proxy has stamped on a request",
+    "ostler.drivers.shedding": "the time of day that a proxy has stamped on a request",
     "ostler.compat.package.http.message": "the Date field",
 }
 

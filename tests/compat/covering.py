@@ -71,7 +71,7 @@ def _settings(file: str, **tests: str) -> dict[str, str]:
 ELSEWHERE: Final[dict[str, str]] = {
     **_acts("config", "wsgi_app", "bind", "backlog", "workers", "worker_class", "threads", "worker_connections"),
     **_acts("max_requests", "max_requests_jitter", "timeout", "graceful_timeout", "boot_timeout", "keepalive"),
-    **_acts("asgi_lifespan"),
+    **_acts("asgi_lifespan", "mask_query"),
     **_settings(
         "test_asgi",
         asgi_loop="test_the_loop_is_the_one_that_was_asked_for",
@@ -92,6 +92,21 @@ ELSEWHERE: Final[dict[str, str]] = {
         preload_app="test_a_generation_imports_once_and_its_workers_are_the_masters_children",
         preload_unsafe="test_an_application_with_threads_is_refused_or_loaded_by_each_worker_as_asked",
     ),
+    **_settings(
+        "test_queue_timeout",
+        queue_timeout="test_who_waits_too_long_is_told_so_while_every_thread_is_busy",
+        health_paths="test_health_checks_wait_for_as_long_as_it_takes",
+    ),
+    **_settings(
+        "test_load",
+        workers_min="test_workers_come_when_requests_wait_up_to_their_bound",
+        workers_max="test_workers_come_when_requests_wait_up_to_their_bound",
+        cpu_affinity="test_each_worker_keeps_to_the_cpus_of_its_slot",
+    ),
+    **_settings(
+        "test_worker_children",
+        kill_worker_children="test_the_graceful_timeout_is_hard_too_and_the_setting_turns_it_off",
+    ),
     **_settings("test_refork", refork_after="test_what_a_warm_worker_has_cached_is_shared_by_all"),
     **_settings("test_reload_check", reload_check="test_a_worker_that_fails_its_check_never_serves"),
     **_settings(
@@ -103,6 +118,7 @@ ELSEWHERE: Final[dict[str, str]] = {
         ("setting:max_worker_age_jitter", "setting:max_worker_memory_jitter"),
         f"{RECYCLING}::test_an_application_that_seeds_random_does_not_make_workers_equal",
     ),
+    **_settings("test_broken", trace_memory="test_log_names_cause_place_and_cure"),
     "setting:max_worker_memory_measure": f"{RECYCLING}::test_the_settings_say_what_is_measured",
     **_settings("test_tls", certfile="test_curl_gets_an_answer_under_each_version"),
     **_settings(
@@ -140,6 +156,12 @@ ELSEWHERE: Final[dict[str, str]] = {
         trusted_hops="test_client_is_whom_the_trusted_proxies_saw",
     ),
     **_settings("test_body_limit", limit_request_body="test_a_chunked_body_is_refused_as_soon_as_it_is_too_large"),
+    **_settings(
+        "test_request_timeout",
+        request_timeout="test_calls_that_end_at_the_deadline_are_answered_once_and_hurt_nobody_else",
+        request_timeout_hard="test_a_sync_worker_whose_main_thread_does_not_come_back_leaves_without_it",
+        request_timeout_paths="test_a_sync_worker_whose_main_thread_does_not_come_back_leaves_without_it",
+    ),
     **_settings(
         "test_deadlines",
         header_timeout="test_a_head_that_is_not_whole_in_time_is_answered_with_408",

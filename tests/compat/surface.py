@@ -12,8 +12,6 @@ from tests.compat.rows import WORKS, Fact, Hook, Row, Variable, WorkerClass, dif
 from tests.compat.surface_running import ATOMS, COMMANDS, EXIT_CODES, METRICS, SIGNALS
 from tests.compat.surface_settings import OWN_SETTINGS, SETTINGS
 
-_NO_CONTROL = "there is no control socket in this version"
-
 VARIABLES: Final = (
     Variable("GUNICORN_CMD_ARGS", "more arguments, taken apart as a shell does"),
     Variable("PORT", "the default of `bind` is `0.0.0.0:$PORT`"),
@@ -28,7 +26,7 @@ VARIABLES: Final = (
     Variable(
         "NOTIFY_SOCKET",
         "where systemd hears that the server is ready",
-        differs("READY is said when the first worker serves, not when the sockets are open; at USR2, MAINPID follows"),
+        differs("READY is said when all workers serve, not when the sockets are open; at USR2, MAINPID follows"),
     ),
     Variable("LISTEN_PID", "listeners are inherited only by the process of this pid"),
     Variable(
@@ -36,8 +34,8 @@ VARIABLES: Final = (
         "that many listeners are inherited, from descriptor 3 on, and stand in for `bind`",
         differs("unless `bind` names descriptors (`fd://3`, or `fd://NAME` of LISTEN_FDNAMES): then its entries count"),
     ),
-    Variable("XDG_RUNTIME_DIR", "the directory of the control socket", unused(_NO_CONTROL)),
-    Variable("HOME", "the same, without XDG_RUNTIME_DIR", unused(_NO_CONTROL)),
+    Variable("XDG_RUNTIME_DIR", "the directory of the control socket"),
+    Variable("HOME", "the same, without XDG_RUNTIME_DIR: in `.gunicorn` there"),
     Variable("PWD", "the working directory as the shell names it, with its symbolic links"),
     Variable(
         "GUNICORN_PID",

@@ -5,9 +5,8 @@ Sections 1.5 to 1.7 of its surface; surface.py has the others, and all of them t
 
 from typing import Final
 
-from tests.compat.rows import Fact, Signal, differs, refused
+from tests.compat.rows import Fact, Signal, differs
 
-_NO_CONTROL = "there is no control socket in this version"
 _QUICK = differs("a worker that hangs is killed after 2 s; Gunicorn waits `graceful_timeout` for it")
 _IGNORED = differs("ignored, where Gunicorn's worker dies")
 SIGNALS: Final = (
@@ -77,7 +76,7 @@ COMMANDS: Final = (
         "a PasteDeploy file's server section gives settings",
         differs("`pserve` needs `egg:ostler#main`; `--paste` takes the settings of either"),
     ),
-    Fact("command", "gunicornc", "the control client", refused(_NO_CONTROL)),
+    Fact("command", "gunicornc", "the control client", differs("its `dirty` commands say that there is no dirty pool")),
     Fact("command", "--version", "name and version", differs("those of Ostler")),
     Fact("command", "--help", "the flags"),
 )

@@ -61,6 +61,9 @@ class Server:
         self.address: Address = (
             str(self.home / "http.sock") if transport == "unix" else ("127.0.0.1", free_port())
         )
+        self.runtime = Path(f"{self.home}.run")
+        """Its XDG_RUNTIME_DIR, where its control socket is: servers of other tests must not meet it."""
+        self.runtime.mkdir()
         self.log_path = self.home / "server.log"
         self.error_log = self.log_path
         """Where the server writes it, if a test has it elsewhere."""
@@ -108,6 +111,7 @@ class Server:
             SPT_NOENV="1",  # else setproctitle overwrites the environment by which processes are found
             CONTRACT_DIR=str(self.home),
             DJANGO_SITE_DIR=str(self.home),
+            XDG_RUNTIME_DIR=str(self.runtime),
         )
         environment.update(env)
         name, _, value = self.mark_text.partition("=")
@@ -130,6 +134,10 @@ class Server:
         return wait_until(ready, f"{wanted} workers are ready", deadline_s)
 
     # Looking
+
+    @property
+    def control_socket(self) -> Path:
+        return self.runtime / "gunicorn.ctl"
 
     @property
     def master(self) -> int:
@@ -207,6 +215,7 @@ class Server:
         self.send_signal(number)
         status = self.wait_exit(deadline_s)
         self.assert_nothing_left()
+        assert not list(self.runtime.iterdir()), "the control socket was left behind"
         return status
 
     def assert_nothing_left(self, deadline_s: float = 1.0) -> None:
@@ -231,3 +240,4 @@ class Server:
 
     def remove(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self.runtime, ignore_errors=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ostler.observe.causes import Cause, cure_for
 from tests.integration.harness import Server
 from tests.integration.waiting import wait_until
 
@@ -68,6 +69,8 @@ def test_the_log_names_the_kernels_oom_killer_and_the_request(
     assert "oom_kill=1, limit 200 MiB)" in death
     assert 'request="GET /eat?q=1"' in death
     assert "peak_rss_mb=" in death
+    assert f'cure="{cure_for(Cause.OUT_OF_MEMORY)}"' in death
+    assert "Perhaps out of memory?" in death, "tools look for these words"
     dead = first if f"pid={first}" in death else second
     server.wait_ready(3)
     os.kill(next(pid for pid in server.worker_pids() if pid != dead), 9)

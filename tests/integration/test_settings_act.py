@@ -18,6 +18,7 @@ from ostler.config.sections import TABLE
 from tests.integration.client import Client, Cut, request_bytes
 from tests.integration.harness import Server, bind_value, free_port
 from tests.integration.inflight import InFlight
+from tests.integration.processes import kill
 from tests.integration.waiting import wait_until
 
 ANSWERS = """
@@ -301,6 +302,16 @@ def access_log_format(desk: Desk) -> None:
     server.wait_log(r"(?m)^<GET\|seen>$")
 
 
+def mask_query(desk: Desk) -> None:
+    server = desk.run("--mask-query")
+    with server.client() as client:
+        client.send(request_bytes("GET", "/sleep/20000?token=1"))
+        wait_until(lambda: server.notes("sleeping"), "it is served")
+        kill(server.worker_pids()[0])
+        server.wait_log(r'worker died .* request="GET /sleep/20000\?\*\*\*"')
+    assert "token" not in server.log()
+
+
 def errorlog(desk: Desk) -> None:
     server = desk.run("--error-logfile", "HOME/errors", ready=0)
     errors = server.home / "errors"
@@ -379,6 +390,7 @@ CASES: dict[str, Callable[[Desk], None]] = {
         limit_request_field_size,
         accesslog,
         access_log_format,
+        mask_query,
         errorlog,
         loglevel,
         capture_output,

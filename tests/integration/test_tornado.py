@@ -126,6 +126,7 @@ def test_errors_of_handlers_are_logged_and_answered(server: Server) -> None:
     with server.client() as client, pytest.raises(Cut):
         client.get("/short")
     assert server.get("/slow").status == 200
+    assert server.log(since).count("wanted to end the worker") == 1  # tornado lets it out of the loop twice
 
 
 def test_a_handler_is_told_when_its_client_leaves(server: Server) -> None:

@@ -243,6 +243,17 @@ def test_a_thread_worker_with_a_run_and_a_pool_of_its_own_is_served_from_there(s
     server.wait_log(r"called: the end of init_process[\s\S]*worker exited", since)
 
 
+def test_a_loop_of_its_own_that_closes_the_line_to_the_master_leaves_alone(serve: Callable[..., Server]) -> None:
+    server = serve(WSGI, kind="worker_classes.OwnLoop", workers=2)
+    before, since = server.worker_pids(), server.log_end()
+    assert server.get("/close").body == b"ok"
+    server.wait_log(r'this worker leaves pid=\d+ lost="channel to the master" cause=.* cure=', since)
+    server.wait_log("worker died .*exit status 71, the application closed descriptors of the server", since)
+    server.wait_ready(1, since)
+    assert len(set(server.worker_pids()) & set(before)) == 1
+    assert "master is gone" not in server.log(since)
+
+
 def test_a_loop_of_its_own_that_hangs_is_replaced_and_it_leaves_with_its_master(
     serve: Callable[..., Server],
 ) -> None:

@@ -11,7 +11,7 @@ CODES = [
     *(Code.GOOD, Code.GOOD, Code.BROKEN, Code.SILENT, Code.HANGING, Code.CRASHING),
     *(Code.WORSE, Code.SLOW, Code.FLAKY, Code.SHARING),
 ]
-REASONS = ["max_requests", "signal", "reload", "max_worker_age", "max_worker_memory"]
+REASONS = ["max_requests", "signal", "reload", "max_worker_age", "max_worker_memory", "request_timeout"]
 
 
 def some_settings(world: World) -> dict[str, Any]:
@@ -47,6 +47,17 @@ def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callabl
     def hang() -> None:
         for process in world.serving()[:1]:
             process.hung_since = world.now
+
+    def take_too_long() -> None:
+        """A request that its worker cannot end: C code holds the GIL, or its loop beats and does not care."""
+        for process in world.serving()[:1]:
+            if not process.hard_at:
+                process.soft_at, process.hard_at = world.now + 1, world.now + 3
+                process.hung_since = chance.choice([process.hung_since, world.now])
+
+    def crowd() -> None:
+        for process in world.serving()[:1]:
+            process.crowded_since = world.now if process.crowded_since is None else process.crowded_since
 
     def ask() -> None:
         asking: list[Process] = chance.sample(world.serving(), min(2, len(world.serving())))
@@ -90,6 +101,8 @@ def wild_acts(world: World, timeout_s: float, graceful_s: float) -> list[Callabl
         exit_in_request,
         hang,
         hang,
+        take_too_long,
+        crowd,
         ask,
         hup,
         hup,

@@ -18,12 +18,14 @@ from ostler.supervisor.actions import (
 )
 from ostler.supervisor.events import Event
 from ostler.supervisor.handle import State
-from ostler.supervisor.policy import ABORT_S, DUMP_S, FORK_ANSWER_S, QUIT_S, GenerationSpec
+from ostler.supervisor.overdue import GRACE_S
+from ostler.supervisor.policy import ABORT_S, DUMP_S, FORK_ANSWER_S, QUIT_S, SLOW_BOOT_S, GenerationSpec
 from tests.simulation.processes import Code, Pending, Process
 from tests.simulation.world import World
 
 ORDERS_PER_FACT = 30  # and three for each process: a stop orders something of everyone, and logs it
 EPSILON_S = 1e-6
+WATCHDOG_S = 60.0
 WORSE_REQUESTS = 60  # of a worker that fails every second request: more than enough to see it
 
 
@@ -188,15 +190,33 @@ def judge_kick(world: World, process: Process, kick: Kick) -> None:
             unborn = process.ready_at is None and now - process.forked_at >= spec.boot_timeout_s - EPSILON_S
             waits = [pending.asked_at for pending in world.pending.values() if pending.mold is process]
             mute = any(now - asked_at >= FORK_ANSWER_S - EPSILON_S for asked_at in waits)
+            late = 0 < process.hard_at <= now - GRACE_S + EPSILON_S
             reasons = {"overdue": overdue, "unborn": unborn, "mute": mute, "silent": silent and not process.mold}
+            reasons["late"] = late
             process.dumped_for = next((reason for reason, holds in reasons.items() if holds), "")
             assert process.dumped_for, f"DUMP without a reason: {process}"
+        case Kick.SHOW:
+            judge_show(process, now)
         case Kick.ABORT:
             assert process.dumped_at is not None
             assert now - process.dumped_at >= DUMP_S - EPSILON_S
         case Kick.KILL:
             assert process.killed_at is None, "killed twice"
             assert patience_is_over(process, now), f"KILL too soon: {process}"
+
+
+def judge_show(process: Process, now: float) -> None:
+    """A slow boot; a soft deadline that its worker has not seen to, once; or a worker that serves nobody, once."""
+    if process.booting:
+        assert now - process.forked_at >= SLOW_BOOT_S - EPSILON_S, f"SHOW too soon: {process}"
+    elif 0 < process.soft_at <= now - GRACE_S + EPSILON_S and process.shown_for != process.soft_at:
+        process.shown_for = process.soft_at
+    else:
+        assert process.crowded_since is not None, f"SHOW without a reason: {process}"
+        assert not process.crowd_shown, f"SHOW twice: {process}"
+        assert process.spec.timeout_s > 0
+        assert now - process.crowded_since >= process.spec.timeout_s - EPSILON_S, f"SHOW too soon: {process}"
+        process.crowd_shown = True
 
 
 def is_spare(world: World, mold: Process) -> bool:
@@ -211,7 +231,7 @@ def patience_is_over(process: Process, now: float) -> bool:
     if process.aborted_at is not None:
         return now - process.aborted_at >= ABORT_S - EPSILON_S
     if process.dumped_at is not None:
-        return process.dumped_for != "silent" and now - process.dumped_at >= DUMP_S - EPSILON_S
+        return process.dumped_for not in ("silent", "late") and now - process.dumped_at >= DUMP_S - EPSILON_S
     if process.ready_at is None and process.forked_at == now and process.waited_s >= QUIT_S:
         return True  # its mold forked it long after it was given up
     # One whose Ready crossed CANCEL serves, and has the same patience as others that retire.
@@ -236,6 +256,8 @@ def check(world: World, event: Event, orders: list[Action]) -> None:
     assert deadline is None or deadline > world.now or has_no_patience(world), "a deadline that does not pass"
     assert books.rejections == books.rejections_ended, "a rejected reload has not ended, or twice"
     assert books.stop_asked_at is None or not books.open_reloads, "a reload goes on though the server stops"
+    sound = any(process.hung_since is None for process in world.serving())
+    assert not (sound and world.supervisor.health.problem(WATCHDOG_S)), "the watchdog restarts what serves"
     check_molds(world)
 
 

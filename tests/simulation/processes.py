@@ -57,6 +57,11 @@ class Process:
     aborted_at: float | None = None
     killed_at: float | None = None
     hung_since: float | None = None
+    soft_at: float = 0.0  # deadlines of a request that its worker cannot see to; 0.0: there is none
+    hard_at: float = 0.0
+    shown_for: float = 0.0  # the soft deadline for which its stacks were asked for
+    crowded_since: float | None = None  # all its threads are busy, and somebody waits
+    crowd_shown: bool = False
     asked: bool = False
     sent_away: bool = False  # by an embedder's Arbiter
     gives_way: bool = False  # for an extra worker

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from ostler.supervisor import deadlines, heartbeats, reconcile, stop
+from ostler.supervisor import deadlines, heartbeats, overdue, reconcile, stop
 from ostler.supervisor.canary import Canary
 from ostler.supervisor.extras import Extras
 from ostler.supervisor.fleet import Fleet
 from ostler.supervisor.generations import Generations
 from ostler.supervisor.handle import Handle, State
+from ostler.supervisor.health import Health
 from ostler.supervisor.molds import Molds
 from ostler.supervisor.policy import Backoff
 from ostler.supervisor.reconcile import Pace, Reconciler
@@ -331,7 +332,30 @@ def keep_extras_that_were_given_back(patch: Patch) -> None:
     patch.setattr(Extras, "dismiss", greedy)
 
 
+def leave_to_the_watchdog_what_serves(patch: Patch) -> None:
+    patch.setattr(Health, "_beats", lambda self, worker, silent_limit_s: False)
+
+
+def act_before_the_worker_can(patch: Patch) -> None:
+    patch.setattr(overdue, "GRACE_S", 0.0)
+
+
+def show_again_and_again(patch: Patch) -> None:
+    ask = overdue.Overdue._ask
+
+    def forgetful(self: overdue.Overdue, worker: Handle, sentence: str, why: str) -> None:
+        ask(self, worker, sentence, why)
+        self._told.pop(worker.age, None)
+        if worker.age in self._crowds:
+            self._crowds[worker.age].told_at = None
+
+    patch.setattr(overdue.Overdue, "_ask", forgetful)
+
+
 BROKEN: list[Callable[[Patch], None]] = [
+    act_before_the_worker_can,
+    show_again_and_again,
+    leave_to_the_watchdog_what_serves,
     go_faster_than_the_pace,
     retire_before_the_successor_is_ready,
     let_the_last_one_make_room,

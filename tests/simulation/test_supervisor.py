@@ -67,6 +67,8 @@ def calm_down(world: World) -> int:
     world.change_code(Code.GOOD)
     for process in list(world.processes.values()):
         process.hung_since, process.mute = None, False
+        process.soft_at = process.hard_at = 0.0
+        process.crowded_since = None
     return world.accept(world.random.randint(1, 6), 30, 5, **some_settings(world) | {"refork_after": ()})
 
 

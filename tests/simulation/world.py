@@ -26,11 +26,13 @@ from ostler.supervisor.actions import (
 from ostler.supervisor.events import (
     Beats,
     ChildExited,
+    Due,
     Event,
     ExtraAsked,
     ExtrasOver,
     Forked,
     ForkFailed,
+    LoadSeen,
     MoldDeclined,
     MoldReady,
     PromotionRefused,
@@ -93,7 +95,7 @@ class World:
             fact = events.pop(0)
             self.steps += 1
             orders = self.supervisor.handle(fact, self.now)
-            if orders or not isinstance(fact, Beats):
+            if orders or not isinstance(fact, Beats | LoadSeen):
                 self.trail.append(f"{self.now:9.3f} {fact}")
             for action in orders:
                 self.trail.append(f"{self.now:9.3f}     {action}")
@@ -203,11 +205,13 @@ class World:
         for process in workers:
             self._let_work(process)
         last = {p.pid: alive if p.hung_since is None else p.hung_since for p in workers}
-        self.tell(Beats(last, {p.pid: p.work for p in workers}))
+        due = {p.pid: Due(p.soft_at, p.hard_at) for p in workers if p.hard_at}
+        full = {p.pid: True for p in workers if p.crowded_since is not None}
+        self.tell(Beats(last, {p.pid: p.work for p in workers}, due, full))
 
     def _let_work(self, process: Process) -> None:
         """The requests of one second."""
-        if not process.serving or process.hung_since is not None:
+        if not process.serving or process.hung_since is not None or process.crowded_since is not None:
             return
         done, before = self.random.randrange(_REQUESTS_PER_BEAT), process.work
         errors = done // 2 if process.code is Code.WORSE else 0
@@ -396,6 +400,8 @@ class World:
                 if process.booting:
                     self.note_failed_boot(process)
                 process.dumped_at = self.now
+            case Kick.SHOW:
+                pass
             case Kick.ABORT:
                 process.aborted_at = self.now
                 if self.random.random() >= self.manners.deaf:

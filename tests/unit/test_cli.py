@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ostler.cli import _write, main
-from ostler.control.client import ControlError
+from ostler.control.client import ControlError, Outcome
 from tests.unit.compat.names import gunicorn_put_back
 
 VARIABLES = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "GUNICORN_CMD_ARGS", "OSTLER_CMD_ARGS", "PWD")
@@ -182,11 +182,11 @@ def test_an_application_called_settings_can_be_served(start, run):
 
 @pytest.mark.parametrize("command", ["reload", "upgrade"])
 def test_a_command_for_a_running_server_shows_what_the_master_says(start, run, monkeypatch, command):
-    def ask(pid, asked, show, timeout_s):
-        show(f"{asked.value} of {pid}\nwithin {timeout_s}\x1b")
-        return "done"
+    def ask(where, request, show, timeout_s):
+        show(f"{request.command.value} of {where.pid}\nwithin {timeout_s}\x1b")
+        return Outcome("done")
 
-    monkeypatch.setattr("ostler.cli.ask", ask)
+    monkeypatch.setattr("ostler.control.subcommands.ask", ask)
     assert run(command, "4242", "--timeout", "3") == (0, f"{command} of 4242\nwithin 3.0\\x1b\ndone\n", "")
     (start / "gunicorn.conf.py").write_text("import gunicorn.config\npidfile = 'server.pid'\n")
     (start / "server.pid").write_text("17\n")
@@ -201,17 +201,19 @@ def test_a_command_that_is_interrupted_or_refused_says_so_by_its_status(run, mon
     def refused(*_):
         raise ControlError("reload failed: no; generation 1 keeps serving")
 
-    monkeypatch.setattr("ostler.cli.ask", interrupted)
+    monkeypatch.setattr("ostler.control.subcommands.ask", interrupted)
     assert run("reload", "4242") == (130, "", "")
-    monkeypatch.setattr("ostler.cli.ask", refused)
+    monkeypatch.setattr("ostler.control.subcommands.ask", refused)
     assert run("reload", "4242") == (1, "", "Error: reload failed: no; generation 1 keeps serving\n")
     assert run("reload", "4242", "-w", "3")[0] == 2
 
 
-def test_an_application_called_reload_can_be_served(start, run):
-    (start / "reload.py").write_text("def application(environ, start_response): ...\n")
-    assert run("--check-config", "reload:application") == (0, "", "")
-    assert run("--check-config", "--", "reload") == (0, "", "")
+@pytest.mark.parametrize("name", ["reload", "status", "control"])
+def test_an_application_called_as_a_command_can_be_served(start, run, name):
+    (start / f"{name}.py").write_text("def application(environ, start_response): ...\n")
+    assert run("--check-config", f"{name}:application") == (0, "", "")
+    assert run("--check-config", "--", name) == (0, "", "")
+    sys.modules.pop(name, None)
 
 
 def test_the_users_traceback_stands_whole_above_the_line(start, run):
@@ -253,6 +255,16 @@ def test_a_reader_that_has_gone_is_no_error():
         _write(stream, "text")
         _write(stream, "more")  # to the null device now
     _write(None, "text")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_an_answer_that_could_not_be_written_is_not_done(run, monkeypatch):
+    """A script would take the half of it for an answer."""
+    monkeypatch.setattr("ostler.control.subcommands.ask", lambda *_: Outcome("done"))
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        status, _, err = run("reload", "4242", "--json")
+    assert (status, err) == (1, "Error: reload: cannot write to stdout: no space left on device\n")
 
 
 def test_text_that_the_terminal_cannot_show_is_escaped():

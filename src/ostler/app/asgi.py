@@ -30,8 +30,11 @@ from typing import Any
 from ostler.app.asgi_call import OVER, HttpCall
 from ostler.app.asgi_live import Application, LiveExchange, Scope, Spans
 from ostler.app.asgi_websocket import WebSocketTerms, serve_websocket
+from ostler.app.deadline import Watch
 from ostler.app.environ import Environ, EnvironTemplate
+from ostler.app.large_heads import LargeHeads
 from ostler.app.scope import ScopeTemplate
+from ostler.app.task_deadline import limit
 from ostler.http.errors import HttpError
 from ostler.http.websocket_handshake import asks_for_websocket
 
@@ -51,10 +54,14 @@ class AsgiAdapter:
         log: logging.Logger,
         grace_s: float,
         sendfile: bool = True,
+        watch: Watch | None = None,
     ) -> None:
-        """`grace_s`: how long a call may go on whose client has left. `sendfile`: files are the kernel's to send."""
+        """`grace_s`: how long a call may go on whose client has left. `sendfile`: files are the kernel's to send.
+        `watch`: over calls that take too long; None: nobody's.
+        """
         self.application = application
         self.log = log
+        self.large_heads = LargeHeads(log)
         self.loop = loop
         self.grace_s = grace_s
         self.sendfile = sendfile
@@ -67,6 +74,7 @@ class AsgiAdapter:
         self._scopes = scopes
         self._template = template
         self._spans = spans
+        self._watch = watch
         self._wants_environ = spans.wants_environ
         self._websockets = websockets
         # From Python 3.12 on a call that never waits costs no turn of the loop.
@@ -85,6 +93,8 @@ class AsgiAdapter:
         except BaseException as error:  # noqa: BLE001  a hook is user code, and may raise SystemExit
             call.fail(error)
             return
+        if self._watch is not None:
+            self._limit(self._watch, call, scope)
         run = self._run_websocket(call, scope) if websocket else self._run(call, scope)
         task = Task(run, loop=self.loop, **self._eager)
         if not task.done():
@@ -92,6 +102,11 @@ class AsgiAdapter:
             self.tasks.add(task)
             if live.left and not websocket:
                 call.changed()
+
+    def _limit(self, watch: Watch, call: HttpCall, scope: Scope) -> None:
+        call.deadline = limit(watch, call, AsgiAdapter.start.__code__, call.live.exchange.head)
+        if call.deadline is not None:
+            scope["ostler.deadline"] = call.deadline
 
     async def _run(self, call: HttpCall, scope: Scope) -> None:
         try:
@@ -105,17 +120,23 @@ class AsgiAdapter:
             self.tasks.discard(call.task)
             if call.timer is not None:
                 call.timer.cancel()
+        if call.deadline is not None:
+            call.deadline.leave()
 
     async def _run_websocket(self, call: HttpCall, scope: Scope) -> None:
         try:
-            ending = await serve_websocket(call.live, scope, self.application, self._websockets, self.log)
+            more = () if call.deadline is None else (call.deadline.hand_over,)
+            ending = await serve_websocket(call.live, scope, self.application, self._websockets, self.log, *more)
         except BaseException as error:  # noqa: BLE001  as above
             call.fail(error)
         else:
-            call.status, call.fields, call.sent = ending.status, list(ending.fields), ending.sent
-            call.conclude()
+            if call.phase is not OVER:
+                call.status, call.fields, call.sent = ending.status, list(ending.fields), ending.sent
+                call.conclude()
         if call.task is not None:
             self.tasks.discard(call.task)
+        if call.deadline is not None:
+            call.deadline.leave()
 
     def cancel_all(self) -> None:
         """The worker's time is over: cancel what still runs."""
@@ -127,5 +148,8 @@ class AsgiAdapter:
         """What the access log and the hooks read of a request; {} when nobody looks, or it has none."""
         if self._wants_environ:
             with contextlib.suppress(HttpError):
-                return self._template.build(live.client.environ, live.exchange.head)
+                environ = self._template.build(live.client.environ, live.exchange.head)
+                if "ostler.queue_time" in environ:  # which has gone on since the call began
+                    environ["ostler.queue_time"] = live.client.environ.scope.queue_time
+                return environ
         return {}

@@ -11,13 +11,16 @@ import contextlib
 import logging
 import os
 import stat
-from asyncio import AbstractEventLoop, Task, TimerHandle
+from asyncio import Task, TimerHandle
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
-from ostler.app.asgi_live import LiveExchange, Message, Span, Waiters
+from ostler.app.asgi_live import Caller, LiveExchange, Message, Span, Waiters
 from ostler.app.asgi_messages import Fields, bytes_of, is_consequence, status_of, text_fields, text_of
-from ostler.app.environ import Environ
+from ostler.app.deadline import TIMEOUT, Deadline
+from ostler.app.exhaustion import hint
+from ostler.app.large_heads import place_of_caller
+from ostler.app.telling import tell
 from ostler.app.wsgi_input import BodyIncomplete, ClientGone
 from ostler.config.usercode import describe_exception
 from ostler.http.connection import END, NEED_DATA, FileSlice
@@ -39,18 +42,6 @@ _PIECES: Final = 64
 _LEFT: Final = "the client has left"
 
 
-class Caller(Protocol):
-    """Who makes the calls (asgi.AsgiAdapter), as far as they know it."""
-
-    log: logging.Logger
-    loop: AbstractEventLoop
-    grace_s: float
-    sendfile: bool
-    cut: bool
-
-    def environ_for(self, live: LiveExchange) -> Environ: ...
-
-
 class HttpCall:
     """One call of the application: what is known of its request and of its response."""
 
@@ -64,6 +55,7 @@ class HttpCall:
         "_trailers",
         "_unbroken",
         "_waiters",
+        "deadline",
         "fields",
         "live",
         "phase",
@@ -97,6 +89,8 @@ class HttpCall:
         self.task: Task[None] | None = None
         """None while it has not waited for anything yet, in an eager task."""
         self.timer: TimerHandle | None = None
+        self.deadline: Deadline | None = None
+        """None: it may take as long as it likes."""
         live.changed = self.changed
 
     # -- the request -----------------------------------------------------------------------------------------
@@ -176,8 +170,10 @@ class HttpCall:
 
     def _begin(self, length: int | None) -> None:
         """Queue the head; `length` is the body's, where it is known."""
-        self._exchange.start(self.status_code, self._reason, self.fields, length)
+        is_large = self._exchange.start(self.status_code, self._reason, self.fields, length)
         self.phase = _OPEN
+        if is_large:
+            self._adapter.large_heads.tell(self._exchange.head, self.fields, place_of_caller())
 
     async def _flush(self) -> None:
         """Bring what is queued to the client; wait while it takes nothing."""
@@ -313,6 +309,8 @@ class HttpCall:
         """The exchange is over: send the rest, go on with the client's next request, tell everybody."""
         self.phase = OVER
         exchange, live = self._exchange, self.live
+        if self.deadline is not None and not self.deadline.seen:
+            self.deadline.hand_over()
         if self.timer is not None:
             # What it does behind its response is no business of a client that has left.
             self.timer.cancel()
@@ -333,6 +331,16 @@ class HttpCall:
         self._answer(error.error)
         self._ended_for = str(error)
         self._cancel_later()
+
+    def expire(self) -> bool:
+        """See `task_deadline.Expiring`."""
+        self._answer(TIMEOUT)
+        self._ended_for = "it took longer than request_timeout"
+        return self.status_code == TIMEOUT.status
+
+    def tasks(self) -> "list[Task[None]]":
+        """See `task_deadline.Expiring`."""
+        return [] if self.task is None or self.task.done() else [self.task]
 
     def returned(self) -> None:
         """The application is done, and its response is not complete."""
@@ -374,8 +382,8 @@ class HttpCall:
         else:
             summary, traceback_text = describe_exception(error)
             sentence = "error after the response was complete" if over else "error handling request"
-            line = fields(sentence, method=head.method, path=head.path, error=summary)
-            adapter.log.error(f"{line}\n{traceback_text.rstrip()}")
+            line = fields(sentence, method=head.method, path=head.path, error=summary, **hint(error))
+            tell(adapter.log, logging.ERROR, f"{line}\n{traceback_text.rstrip()}")
             self._answer(HttpError(500))
 
     def _answer(self, error: HttpError) -> None:

@@ -8,11 +8,13 @@ Rules for editing: no sockets, no HTTP. asyncio is imported here and in its neig
 kinds never import. Anchor: https://asgi.readthedocs.io/en/latest/specs/main.html.
 """
 
+import logging
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
-from ostler.app.environ import ConnectionEnviron
+from ostler.app.environ import ConnectionEnviron, Environ
+from ostler.app.large_heads import LargeHeads
 from ostler.http.connection import End, Exchange, NeedData, Peer
 from ostler.http.head import RequestHead
 
@@ -84,6 +86,19 @@ class LiveExchange(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def hang_up(self) -> None: ...
+
+
+class Caller(Protocol):
+    """Who makes the calls (asgi.AsgiAdapter), as far as they know it."""
+
+    log: logging.Logger
+    loop: AbstractEventLoop
+    grace_s: float
+    sendfile: bool
+    cut: bool
+    large_heads: LargeHeads
+
+    def environ_for(self, live: LiveExchange) -> Environ: ...
 
 
 class Waiters:

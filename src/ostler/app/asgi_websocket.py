@@ -10,7 +10,7 @@ sockets. Anchors: https://asgi.readthedocs.io/en/latest/specs/www.html (websocke
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -54,10 +54,16 @@ class _Phase(Enum):
     """The handshake was answered otherwise, and that is complete."""
 
 
-async def serve_websocket(
-    live: LiveExchange, scope: Scope, application: Application, terms: WebSocketTerms, log: logging.Logger
+async def serve_websocket(  # noqa: PLR0913, PLR0917  one call makes it
+    live: LiveExchange,
+    scope: Scope,
+    application: Application,
+    terms: WebSocketTerms,
+    log: logging.Logger,
+    accepted: Callable[[], object] = lambda: None,
 ) -> Ending:
     """Serve an exchange whose head `asks_for_websocket`; return when it is over and only `live.finish` is left to do.
+    `accepted` is called when the handshake is.
 
     Raises:
         asyncio.CancelledError: by whoever cancels this, unless there was a WebSocket: that is closed with 1012, which
@@ -71,7 +77,7 @@ async def serve_websocket(
         ending = Ending()
         _answer(live, error, error.fields, ending)
         return ending
-    session = _Session(live, handshake, terms, log)
+    session = _Session(live, handshake, terms, log, accepted)
     scope["subprotocols"] = list(handshake.subprotocols)
     scope["extensions"] = {**scope.get("extensions", {}), "websocket.http.response": {}}
     await session.run(application, scope)
@@ -81,8 +87,16 @@ async def serve_websocket(
 class _Session:
     """One call of the application."""
 
-    def __init__(self, live: LiveExchange, handshake: Handshake, terms: WebSocketTerms, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        live: LiveExchange,
+        handshake: Handshake,
+        terms: WebSocketTerms,
+        log: logging.Logger,
+        accepted: Callable[[], object],
+    ) -> None:
         self.ending = Ending()
+        self._accepted = accepted
         self._live = live
         self._handshake = handshake
         self._terms = terms
@@ -188,6 +202,7 @@ class _Session:
         answer = [*self._handshake.response_fields(subprotocol), *extra]
         if self._live.left:
             raise ClientGone("the client left during the handshake")
+        self._accepted()
         self._live.exchange.start(101, "Switching Protocols", answer)
         socket = WebSocket(self._terms.max_message_bytes, self._handshake.deflate)
         self._pipe = pipe = Pipe(self._live, socket, self._terms, self._waiters, self._log)
@@ -264,7 +279,8 @@ class _Session:
         """The application has returned, or raised `error`."""
         pipe = self._pipe
         gone = self._is_gone()
-        quiet = error is None or (gone and _says_gone(error))
+        late = isinstance(error, asyncio.CancelledError) and self._live.exchange.finished  # answered with 504
+        quiet = error is None or (gone and _says_gone(error)) or late
         if error is not None and not quiet:
             self._log_failure(error)
         match self._phase:

@@ -13,6 +13,7 @@ Anchors: PEP 3333, RFC 3875 section 4.1, and Gunicorn's environ where it goes be
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import time
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,8 +25,11 @@ from ostler.http.connection import Address, Peer, Proxied
 from ostler.http.errors import HttpError
 from ostler.http.forwarded import FieldPolicy, scheme_of
 from ostler.http.head import PROTOCOLS, RequestHead
+from ostler.http.request_start import queue_time
 
 Environ = dict[str, Any]
+
+_REQUEST_START: Final = "HTTP_X_REQUEST_START"
 
 _NEVER_EMPTY: Final = frozenset(("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL"))
 """An empty parameter of these names leaves our own value where it is."""
@@ -137,6 +141,8 @@ class EnvironTemplate:
                 environ[key] += f"{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
             elif key is not None:
                 environ[key] = value
+        if _REQUEST_START in environ and shared.trusted:
+            _tell_queue_time(environ)
         environ["REQUEST_METHOD"] = head.method
         environ["QUERY_STRING"] = head.query
         environ["RAW_URI"] = head.target
@@ -215,6 +221,13 @@ class EnvironTemplate:
             if decoded is None:
                 decoded = unquote_to_bytes(path).decode("latin-1")
             environ["PATH_INFO"] = below(script_name, decoded)
+
+
+def _tell_queue_time(environ: Environ) -> None:
+    """A trusted proxy says when the request came to it."""
+    waited_s = queue_time(environ[_REQUEST_START], time())
+    if waited_s is not None:
+        environ["ostler.queue_time"] = waited_s
 
 
 def _end(prefix: str, address: Address) -> dict[str, str]:

@@ -16,15 +16,19 @@ Anchors: https://asgi.readthedocs.io/en/latest/specs/www.html, extensions.html a
 import functools
 import ssl
 from collections.abc import Mapping
+from time import time
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from ostler.app.asgi_live import Scope
+from ostler.app.deadline import UNLIMITED
 from ostler.app.environ import NOTHING_TOLD, ConnectionEnviron, EnvironTemplate, Told, below
 from ostler.app.tls_environ import distinguished_name, pem
 from ostler.http.connection import Peer, Secured
 from ostler.http.grammar import Memo
 from ostler.http.head import RequestHead
+from ostler.http.request_start import FIELD as REQUEST_START
+from ostler.http.request_start import field_of, queue_time
 
 ASGI: Final[dict[str, str]] = {"version": "3.0", "spec_version": "2.5"}
 """2.4: send() raises OSError once the client has left. 2.5: websocket.disconnect has a reason."""
@@ -48,7 +52,7 @@ class _Unusual(Exception):
 class _Shared:
     """What the scopes of one connection share."""
 
-    __slots__ = ("client", "extensions", "names", "scheme", "server", "tls")
+    __slots__ = ("client", "extensions", "names", "queue_time", "scheme", "server", "tls")
 
     def __init__(self, shared: ConnectionEnviron, peer: Peer, names: Mapping[str, bytes]) -> None:
         base = shared.base
@@ -57,6 +61,8 @@ class _Shared:
         self.client = _address(base["REMOTE_ADDR"], base.get("REMOTE_PORT"))
         self.server: tuple[str, int | None] = (peer.local, None) if isinstance(peer.local, str) else peer.local
         self.tls: dict[str, Any] = {} if peer.secured is None else {"tls": tls_extension(peer.secured)}
+        self.queue_time: float | None = None
+        """Of the request that came last."""
         self.extensions: dict[str, Any] = {**self.tls, **{name: {} for name in EXTENSIONS}}
 
 
@@ -81,6 +87,7 @@ class ScopeTemplate:
         if common is None:
             common = shared.scope = _Shared(shared, peer, self._names_for(shared))
         told = NOTHING_TOLD
+        waited: dict[str, Any] = {}
         names = common.names
         try:
             fields = [(names[name], value.encode("latin-1")) for name, value in head.fields]
@@ -93,6 +100,7 @@ class ScopeTemplate:
             ]
             if shared.trusted and head.params is None:
                 told = self._template.told(shared, head)
+            waited = _queue_time(common, head) if shared.trusted else {}
         path = head.path
         raw_path = path.encode("latin-1")
         if "%" in path or not path.isascii():
@@ -116,6 +124,7 @@ class ScopeTemplate:
             "server": common.server,
             "state": state,
             "extensions": common.extensions,
+            "ostler.deadline": UNLIMITED,
         }
         if head.params is not None:
             self._take_params(scope, shared, head)
@@ -125,6 +134,8 @@ class ScopeTemplate:
             scope["extensions"] = common.tls
             scope["subprotocols"] = []
             del scope["method"]
+        if waited:
+            scope.update(waited)
         return scope
 
     def _names_for(self, shared: ConnectionEnviron) -> Memo[str, bytes]:
@@ -132,7 +143,8 @@ class ScopeTemplate:
         key = id(shared.environ_key), shared.trusted
         names = self._names.get(key)
         if names is None:
-            environ_key, telling = shared.environ_key, self._template.telling if shared.trusted else ()
+            environ_key = shared.environ_key
+            telling = (*self._template.telling, REQUEST_START) if shared.trusted else ()
 
             def name_of(name: str) -> bytes:
                 if name in telling or environ_key(name) is None:
@@ -171,6 +183,13 @@ class ScopeTemplate:
         scope["server"] = _address(environ["SERVER_NAME"], environ["SERVER_PORT"])
         scope["method"] = environ["REQUEST_METHOD"]
         scope["query_string"] = environ["QUERY_STRING"].encode("latin-1", "replace")
+
+
+def _queue_time(common: _Shared, head: RequestHead) -> dict[str, Any]:
+    """The extension ostler.queue_time, where a trusted proxy says when the request came to it."""
+    value = field_of(head.fields)
+    common.queue_time = None if value is None else queue_time(value, time())
+    return {} if common.queue_time is None else {"ostler.queue_time": common.queue_time}
 
 
 def _address(host: str, port: str | None) -> tuple[str, int] | None:

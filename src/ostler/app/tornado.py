@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ostler.app.asgi_live import LiveExchange, Spans
+from ostler.app.deadline import Watch
 from ostler.app.environ import EnvironTemplate
+from ostler.app.large_heads import LargeHeads
 from ostler.app.readiness import TornadoReadiness
 from ostler.app.tornado_call import Call
 from ostler.app.tornado_surface import Library
@@ -22,7 +24,7 @@ from ostler.app.tornado_surface import Library
 class TornadoAdapter:
     """Gives the exchanges of one worker to one tornado application."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one place makes it
         self,
         *,
         application: object,
@@ -30,7 +32,10 @@ class TornadoAdapter:
         spans: Spans,
         loop: AbstractEventLoop,
         log: logging.Logger,
+        watch: Watch | None = None,
     ) -> None:
+        """`watch`: over calls that take too long; None: nobody's."""
+        self.watch = watch
         self.library = Library()
         self.readiness: TornadoReadiness | None = None
         if isinstance(application, TornadoReadiness):
@@ -40,6 +45,7 @@ class TornadoAdapter:
         self.start_request: Callable[[object, object], Any] = self.library.server(application).start_request
         self.template = template
         self.log = log
+        self.large_heads = LargeHeads(log)
         self.loop = loop
         self.tasks: set[Task[None]] = set()
         """Requests whose body is being read."""

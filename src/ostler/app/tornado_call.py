@@ -21,8 +21,12 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from ostler.app.asgi_live import LiveExchange, LiveHttp, Span, Waiters
+from ostler.app.deadline import STATUS, TIMEOUT, UNLIMITED, Budget, Watch
 from ostler.app.environ import Environ, EnvironTemplate
+from ostler.app.exhaustion import hint
+from ostler.app.large_heads import LargeHeads, place_of_caller
 from ostler.app.readiness import TornadoReadiness
+from ostler.app.task_deadline import TaskDeadline, limit, tasks_of
 from ostler.app.tornado_stream import PeerSocket, PipeLoop, PipeSocket
 from ostler.app.tornado_surface import CallStream, Context, Library, target
 from ostler.app.wsgi_input import BodyIncomplete, ClientGone
@@ -54,8 +58,10 @@ class Adapter(Protocol):
     start_request: Callable[[object, object], Any]
     template: EnvironTemplate
     log: logging.Logger
+    large_heads: LargeHeads
     loop: AbstractEventLoop
     tasks: set[Task[None]]
+    watch: Watch | None
 
 
 class Call:
@@ -91,6 +97,20 @@ class Call:
         """Bytes of a detached stream; -1 for HTTP."""
         self.context: Context | None = None
         self.no_keep_alive = False
+        self._deadline: TaskDeadline | None = None
+        """None: it may take as long as it likes."""
+        if adapter.watch is not None:
+            self._deadline = limit(adapter.watch, self, Call.begin.__code__, self._exchange.head)
+
+    @property
+    def deadline(self) -> Budget:
+        """How much time is left (`request_timeout`): what other kinds have in environ or scope as ostler.deadline."""
+        return UNLIMITED if self._deadline is None else self._deadline
+
+    @property
+    def queue_time(self) -> float | None:
+        """Seconds that the request waited before it came here, where a trusted proxy says so (X-Request-Start)."""
+        return self._environ.get("ostler.queue_time")
 
     # -- the request -----------------------------------------------------------------------------------------
 
@@ -177,7 +197,8 @@ class Call:
         code, reason = start_line.code, start_line.reason
         # Of the socket's framing nothing is the handler's.
         said = [(name, value) for name, value in headers.get_all() if name != "Transfer-Encoding"]
-        self._exchange.start(code, reason, said)
+        if self._exchange.start(code, reason, said):
+            self._adapter.large_heads.tell(self._exchange.head, said, place_of_caller())
         self._status, self._fields = f"{code} {reason}", said
         self._switching = code == _SWITCH
         if chunk:
@@ -273,6 +294,8 @@ class Call:
         adapter, live = self._adapter, self._live
         if self._over:
             raise adapter.library.closed()
+        if self._deadline is not None:
+            self._deadline.hand_over()
         self._request_over = True
         self._switching = False
         self._close_callback = None
@@ -368,6 +391,8 @@ class Call:
         """The exchange is over: send the rest, go on with the client's next request, tell everybody."""
         self._over = True
         self._close_callback = None
+        if self._deadline is not None and not self._deadline.seen:
+            self._deadline.leave()
         if self._timer is not None:
             self._timer.cancel()
         exchange = self._exchange
@@ -376,6 +401,25 @@ class Call:
         self._span.end(self._environ, self._status, self._fields, exchange.started, exchange.chunked, sent)
         self._resolve()
         self._waiters.wake()
+
+    def expire(self) -> bool:
+        """See `task_deadline.Expiring`."""
+        self._answer(TIMEOUT)
+        tasks = self.tasks()
+        if self._deadline is not None:
+            for task in tasks:
+                task.add_done_callback(lambda _task: self._leave())
+            if not tasks:
+                self._deadline.leave()
+        return self._status == STATUS
+
+    def _leave(self) -> None:
+        if self._deadline is not None and not self.tasks():
+            self._deadline.leave()
+
+    def tasks(self) -> list[Task[Any]]:
+        """See `task_deadline.Expiring`: the coroutine of the handler."""
+        return tasks_of((self._handler(), self), self._adapter.loop)
 
     def fail(self, error: BaseException) -> None:
         """Turn an exception into what the client and the log are told."""
@@ -425,5 +469,5 @@ class Call:
     def _log_failure(self, sentence: str, error: BaseException) -> None:
         summary, traceback_text = describe_exception(error)
         head = self._exchange.head
-        line = fields(sentence, method=head.method, path=head.path, error=summary)
+        line = fields(sentence, method=head.method, path=head.path, error=summary, **hint(error))
         self._adapter.log.error(f"{line}\n{traceback_text.rstrip()}")

@@ -11,53 +11,27 @@ Editing rules: every way out of `serve` calls the iterable's close() exactly onc
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from ostler.app.environ import ConnectionEnviron, Environ, EnvironTemplate
+from ostler.app.exhaustion import hint
 from ostler.app.files import copy_file, regular_file
+from ostler.app.large_heads import LargeHeads
+from ostler.app.telling import tell
 from ostler.app.wsgi_input import BodyIncomplete, ClientGone
+from ostler.app.wsgi_response import EarlyHints, Response, Sink, WatchedResponse, Write
 from ostler.config.usercode import describe_exception
+from ostler.errors import RequestTimeout
 from ostler.http.connection import Exchange, FileSlice
-from ostler.http.errors import HttpError, ResponseError
+from ostler.http.errors import HttpError
 from ostler.logline import fields
 
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
-Fields = list[tuple[str, str]]
-Write = Callable[[bytes], object]
 StartResponse = Callable[..., Write]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 ALREADY_HANDLED: Final = cast(Iterable[bytes], object())
 """Gunicorn's `workers.base_async.ALREADY_HANDLED`: who returns it has answered by itself, or wants no answer."""
-
-
-class Sink(Protocol):
-    """Where an exchange's output goes. One per client; called by the thread that runs the application."""
-
-    muted: bool
-    """The application has sent or received something over the client's socket: its response goes nowhere."""
-
-    def deliver(self) -> None:
-        """Send what the exchange has queued; return when it is in the kernel or in a bounded buffer.
-
-        Raises:
-            ClientGone: the client closed, or took nothing within the write deadline.
-        """
-
-    def finish(self) -> object:
-        """Send the end of an exchange without waiting; what the client does not take now is sent later.
-
-        Raises:
-            ClientGone: the transport failed.
-        """
-
-    def client_disconnected(self) -> bool:
-        """Whether the client is known to have left."""
-
-    def socket(self) -> object:
-        """The client's socket, for an application that will speak another protocol over it."""
 
 
 class FileWrapper:
@@ -83,76 +57,6 @@ class FileWrapper:
             close()
 
 
-class Response:
-    """What the application said of its response: the state behind `start_response` and `write`."""
-
-    __slots__ = ("_exchange", "_sink", "fields", "head_sent", "status", "status_code")
-
-    def __init__(self, exchange: Exchange, sink: Sink) -> None:
-        self._exchange = exchange
-        self._sink = sink
-        self.status = ""
-        self.status_code = 0
-        self.fields: Fields = []
-        self.head_sent = False
-
-    @property
-    def muted(self) -> bool:
-        """See `Sink.muted`."""
-        return self._sink.muted
-
-    def start_response(self, status: str, fields: Fields, exc_info: ExcInfo | None = None) -> Write:
-        """PEP 3333's start_response.
-
-        Raises:
-            exc_info's exception: the head is on the wire already, so the error response comes too late.
-            AssertionError: called twice without exc_info.
-            TypeError, ResponseError: a status or field that cannot stand in a response head.
-        """
-        if exc_info:
-            try:
-                if self.head_sent:
-                    raise exc_info[1].with_traceback(exc_info[2])
-            finally:
-                exc_info = None  # breaks the reference cycle through this frame
-        elif self.status:
-            raise AssertionError("start_response was called twice without exc_info")
-        code = _status_code(status)
-        checked = []
-        for name, value in fields:
-            if type(name) is not str or type(value) is not str:
-                raise TypeError(f"response fields must be (str, str), found ({name!r}, {type(value).__name__})")
-            checked.append((name, value))
-        self.status, self.status_code, self.fields = status, code, checked
-        return self.write
-
-    def write(self, data: bytes) -> None:
-        """PEP 3333's legacy write(): delivered before it returns."""
-        if not isinstance(data, bytes):
-            raise TypeError(f"response blocks must be bytes, found {type(data).__name__}")
-        if not self.head_sent:
-            self.start(None)
-        if data:
-            self._exchange.write(data)
-        self._sink.deliver()
-
-    def start(self, body_length: int | None) -> None:
-        """Queue the head. `body_length` is the length of the whole body where the adapter knows it."""
-        if not self.status:
-            raise AssertionError("the application returned its body before it called start_response")
-        self._exchange.start(self.status_code, self.status[4:], self.fields, body_length)
-        self.head_sent = True
-
-    def forget(self) -> bool:
-        """Take back a head of which nothing was sent; False when it is too late."""
-        if self.head_sent and not self._exchange.restart():
-            return False
-        self.head_sent = False
-        self.status = ""
-        self.fields = []
-        return True
-
-
 class WsgiAdapter:
     """Calls one WSGI application for exchanges. Shared by all threads of a worker."""
 
@@ -164,6 +68,9 @@ class WsgiAdapter:
         self._template = template
         self._log = log
         self._sendfile = sendfile
+        self._large_heads = LargeHeads(log)
+        self.new_response: type[Response] = Response
+        """With the exchange and the sink: what `serve` is given."""
 
     def environ_for(self, shared: ConnectionEnviron, exchange: Exchange, sink: Sink, response: Response) -> Environ:
         """The environ of one exchange but for `wsgi.input`.
@@ -172,7 +79,7 @@ class WsgiAdapter:
             HttpError: the request may not reach the application (see `EnvironTemplate.build`).
         """
         environ = self._template.build(shared, exchange.head)
-        environ["wsgi.early_hints"] = _EarlyHints(exchange, sink, response)
+        environ["wsgi.early_hints"] = EarlyHints(exchange, sink, response)
         environ["ostler.client_disconnected"] = sink.client_disconnected
         environ["gunicorn.socket"] = sink.socket()
         return environ
@@ -201,7 +108,7 @@ class WsgiAdapter:
             case BodyIncomplete():
                 self._log.info(fields("request ended early", method=head.method, path=head.path, error=error))
                 self._answer(error.error, exchange, response)
-            case ClientGone():
+            case ClientGone() | RequestTimeout():  # the latter has been told, and answered
                 self._log.debug(fields("client gone", method=head.method, path=head.path, error=error))
                 exchange.abort()
             case _ if response.muted:
@@ -232,8 +139,8 @@ class WsgiAdapter:
         if kind is list or kind is tuple:
             # All blocks exist already: delivering them as one holds nothing back, and the length is known.
             body = _only_bytes(cast(Sequence[bytes], blocks))
-            if not response.head_sent:
-                response.start(len(body))
+            if not response.head_sent and response.start(len(body)):
+                self._note_large_head(exchange, response)
             if body:
                 exchange.write(body)
         elif kind is FileWrapper and self._send_file(cast(FileWrapper, blocks), exchange, sink, response):
@@ -253,12 +160,16 @@ class WsgiAdapter:
             if not isinstance(block, bytes):
                 raise TypeError(f"response blocks must be bytes, found {type(block).__name__}")
             if block and not sink.muted:
-                if not response.head_sent:
-                    response.start(None)
+                if not response.head_sent and response.start(None):
+                    self._note_large_head(exchange, response)
                 exchange.write(block)
                 sink.deliver()
-        if not response.head_sent and not sink.muted:
-            response.start(0)
+        if not response.head_sent and not sink.muted and response.start(0):
+            self._note_large_head(exchange, response)
+
+    def _note_large_head(self, exchange: Exchange, response: Response) -> None:
+        self.new_response = WatchedResponse
+        self._large_heads.tell(exchange.head, response.fields, response.place)
 
     def _send_file(self, wrapper: FileWrapper, exchange: Exchange, sink: Sink, response: Response) -> bool:
         file = regular_file(wrapper.filelike)
@@ -272,7 +183,8 @@ class WsgiAdapter:
             declared = next((value for name, value in response.fields if name.lower() == "content-length"), None)
             if declared is not None and declared.isdecimal():
                 length = min(length, int(declared))
-            response.start(length)
+            if response.start(length):
+                self._note_large_head(exchange, response)
         if length == 0 or exchange.head.method == "HEAD":
             return True
         if not self._sendfile:
@@ -308,25 +220,8 @@ class WsgiAdapter:
     def _log_failure(self, sentence: str, error: BaseException, exchange: Exchange) -> None:
         summary, traceback_text = describe_exception(error)
         head = exchange.head
-        line = fields(sentence, method=head.method, path=head.path, error=summary)
-        self._log.error(f"{line}\n{traceback_text.rstrip()}")
-
-
-class _EarlyHints:
-    """`wsgi.early_hints(fields)`: a 103 (RFC 8297) before the response; nothing for HTTP/1.0 or once it started."""
-
-    __slots__ = ("_exchange", "_response", "_sink")
-
-    def __init__(self, exchange: Exchange, sink: Sink, response: Response) -> None:
-        self._exchange = exchange
-        self._sink = sink
-        self._response = response
-
-    def __call__(self, fields: Iterable[tuple[str | bytes, str | bytes]]) -> None:
-        if self._response.head_sent:
-            return
-        self._exchange.inform(103, [(_text(name), _text(value)) for name, value in fields])
-        self._sink.deliver()
+        line = fields(sentence, method=head.method, path=head.path, error=summary, **hint(error))
+        tell(self._log, logging.ERROR, f"{line}\n{traceback_text.rstrip()}")
 
 
 def _exhaust(blocks: object) -> None:
@@ -346,19 +241,6 @@ def _close_muted(exchange: Exchange, response: Response) -> None:
 def _deliver(block: bytes, exchange: Exchange, sink: Sink) -> None:
     exchange.write(block)
     sink.deliver()
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _status_code(status: str) -> int:
-    if type(status) is not str:
-        raise TypeError(f"response status must be str, found {type(status).__name__}")
-    code = status[:3]
-    if not (code.isascii() and code.isdecimal() and status[3:4] in ("", " ")):
-        raise ResponseError(f"response status must be like '200 OK', found {status[:40]!r}")
-    return int(code)
 
 
 def _only_bytes(blocks: Sequence[bytes]) -> bytes:

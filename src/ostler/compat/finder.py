@@ -32,6 +32,8 @@ MODULES: Final = {
     "gunicorn.app.wsgiapp": "ostler.compat.wsgiapp",
     "gunicorn.arbiter": "ostler.compat.arbiter",
     "gunicorn.config": f"{_PACKAGE}.config",
+    "gunicorn.ctl": f"{_PACKAGE}.ctl",
+    **{f"gunicorn.ctl.{name}": f"{_PACKAGE}.ctl.{name}" for name in ("cli", "client", "protocol")},
     "gunicorn.debug": f"{_PACKAGE}.debug",
     "gunicorn.errors": f"{_PACKAGE}.errors",
     "gunicorn.glogging": "ostler.compat.glogging",
@@ -53,7 +55,7 @@ MODULES: Final = {
         for name in ("base", "base_async", "gasgi", "geventlet", "ggevent", "gthread", "gtornado", "sync")
     },
 }
-_PACKAGES: Final = (_ROOT, "gunicorn.app", "gunicorn.http", "gunicorn.instrument", "gunicorn.workers")
+_PACKAGES: Final = (_ROOT, "gunicorn.app", "gunicorn.ctl", "gunicorn.http", "gunicorn.instrument", "gunicorn.workers")
 
 
 def ours(module: str) -> str | None:

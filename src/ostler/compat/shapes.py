@@ -5,13 +5,16 @@ settings has a value, those of features that are not built too: what `Settings.o
 """
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ostler.config.address import Address, FdAddress, UnixAddress
+from ostler.config.control_path import default_control_socket
 from ostler.config.sections import HOOKS
 from ostler.config.settings import Settings
 
+_CONTROL_SOCKET: Final = default_control_socket(os.environ)  # of the start, as Gunicorn's
 _HOOK_NAMES: Final = frozenset(entry.name for entry in HOOKS)
 _LISTS: Final = frozenset(
     {"access_log_skip", "dirty_apps", "forwarder_headers", "raw_env", "raw_paste_global_conf", "reload_extra_files"}
@@ -83,6 +86,7 @@ _SPECIAL: Final[dict[str, Callable[[Settings], Any]]] = {
     "uwsgi_allow_ips": lambda settings: list(settings.uwsgi_allow_ips.texts),
     "syslog_addr": lambda settings: str(settings.syslog_addr),
     "statsd_host": _statsd_host,
+    "control_socket": lambda settings: settings.control_socket or _CONTROL_SOCKET,
     "ssl_version": _ssl_version,
     # --no-sendfile sets False; without it Gunicorn's setting is None, and cfg.sendfile says what follows from it
     "sendfile": lambda settings: None if settings.sendfile else False,

@@ -13,7 +13,9 @@ from ostler.compat.application import Application
 from ostler.compat.package import util
 from ostler.compat.package.errors import ConfigError
 from ostler.config import pastedeploy
+from ostler.control.subcommands import MEANINGS
 
+_OURS: Final = frozenset({*MEANINGS, "settings", "control"})
 _COMMAND: Final = "ostler.cli"  # by its name: it is above this layer, and Gunicorn's module is only another door to it
 
 
@@ -58,7 +60,12 @@ class WSGIApplication(Application):
 def run(prog: str | None = None) -> NoReturn:
     """What the script `gunicorn` does: our command, with the words of sys.argv. prog: is not used."""
     command: Callable[[list[str]], int] = importlib.import_module(_COMMAND).main
-    raise SystemExit(command(sys.argv[1:]))
+    raise SystemExit(command(_as_application(sys.argv[1:])))
+
+
+def _as_application(words: list[str]) -> list[str]:
+    """`gunicorn status` serves the module of that name, as Gunicorn would: only `ostler` has commands."""
+    return [*words[1:], "--", words[0]] if words and words[0] in _OURS else words
 
 
 if __name__ == "__main__":

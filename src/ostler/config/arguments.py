@@ -17,11 +17,12 @@ from ostler.errors import UsageError
 
 _USAGE = (
     "ostler [OPTIONS] [APP]\n       ostler settings [NAME | --json]\n"
-    "       ostler reload [PID | --pid FILE | OPTIONS]\n       ostler upgrade [PID | --pid FILE | OPTIONS]"
+    "       ostler {status,workers,slow,stacks,reload,upgrade,scale,stop,log-level} [PID | --pid FILE | OPTIONS]\n"
+    "       ostler control [-s SOCKET] [-c COMMAND]"
 )
 _EPILOG = (
     'APP is MODULE, MODULE:ATTRIBUTE or MODULE:FACTORY("literal", name=1). `ostler settings` lists every setting, also '
-    "those without a flag; `ostler settings NAME` describes one. `ostler reload` and `ostler upgrade` talk to a server "
+    "those without a flag; `ostler settings NAME` describes one. `ostler status` and those beside it talk to a server "
     "that runs; each tells more with --help. Gunicorn's flags that are not listed here are known, "
     "and either refused by name, as what they need is not built yet, or have nothing to act on."
 )

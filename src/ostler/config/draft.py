@@ -21,6 +21,8 @@ from ostler.errors import ConfigError
 
 _PATTERN_CHARACTERS = frozenset("*?[")
 _TLS_FILES = ("certfile", "keyfile", "ca_certs")
+_LOG_FILES = ("accesslog", "errorlog", "logconfig", "logconfig_json")
+_PATHS = (*_LOG_FILES, "pidfile", "tmp_upload_dir", "control_socket", *_TLS_FILES)
 _NEEDS = (
     ("proxy_allow_ips", "proxy_protocol", "off"),
     ("uwsgi_allow_ips", "protocol", "http"),
@@ -29,7 +31,10 @@ _NEEDS = (
     ("max_worker_age_jitter", "max_worker_age", 0),
     ("max_worker_memory_jitter", "max_worker_memory", 0),
     ("max_worker_memory_measure", "max_worker_memory", 0),
+    ("trace_memory", "max_worker_memory", 0),
     ("readiness_path", "lame_duck", 0),
+    ("health_paths", "queue_timeout", 0),
+    ("workers_min", "workers_max", 0),
 )
 """Settings that mean nothing while another one has its default."""
 
@@ -53,6 +58,7 @@ class Draft:
         self._choose_worker()
         self._choose_replacement()
         self._choose_log_configuration()
+        self._check_request_timeouts()
         self._check_files()
         self._check_tls()
         self._tell_what_has_no_effect()
@@ -80,7 +86,7 @@ class Draft:
         return path
 
     def _place_paths(self, base: str) -> None:
-        for name in ("accesslog", "errorlog", "pidfile", "tmp_upload_dir", "logconfig", "logconfig_json", *_TLS_FILES):
+        for name in _PATHS:
             if self.values[name] not in (None, "-"):
                 self.values[name] = _under(base, self.values[name])
         self.values["sni_certificates"] = {
@@ -110,9 +116,38 @@ class Draft:
             found = capacity()
             self.values["workers"] = found.workers
             self.origins["workers"] = f"{self.origins.get('workers', DEFAULT_ORIGIN)}: {AUTO}, {found}"
+        self._choose_bounds()
         if self.values["worker_class"] == "sync" and self.values["threads"] > 1:
             self.values["worker_class"] = "gthread"
             self.origins["worker_class"] = "threads > 1"
+
+    def _choose_bounds(self) -> None:
+        """Between which numbers of workers the master may choose."""
+        values = self.values
+        workers, most = values["workers"], values["workers_max"]
+        if not most:
+            values["workers_min"] = 0
+            return
+        values["workers_min"] = least = values["workers_min"] or min(workers, most)
+        if self.origins.get("workers", DEFAULT_ORIGIN) == DEFAULT_ORIGIN or f": {AUTO}, " in self.origins["workers"]:
+            values["workers"] = workers = max(least, min(workers, most))  # nobody has said where to begin
+        if not least <= workers <= most:
+            found = f"workers_min={least} workers={workers} workers_max={most}"
+            expected = "expected workers_min <= workers <= workers_max"
+            raise ConfigError(f"workers_max: {expected}, got {found} (from {self._origin('workers_max')})")
+
+    def _check_request_timeouts(self) -> None:
+        values = self.values
+        soft_s, hard_s, timeout = values["request_timeout"], values["request_timeout_hard"], values["timeout"]
+        if 0 < hard_s < soft_s:
+            text = f"expected 0, or no less than request_timeout, which is {soft_s:g}, got {hard_s:g}"
+            raise ConfigError(f"request_timeout_hard: {text} (from {self._origin('request_timeout_hard')})")
+        longest_s = max([soft_s, *values["request_timeout_paths"].values()])
+        if values["worker_class"] == "sync" and 0 < timeout <= longest_s:
+            self.notices.append(
+                f"request_timeout: {longest_s:g} s are no less than timeout, {timeout} s, after which a sync worker is "
+                "killed whose call is still running; cure: raise timeout above it, or use threads"
+            )
 
     def _choose_replacement(self) -> None:
         """How workers are replaced."""

@@ -1,9 +1,10 @@
 """What this process may use of the machine, and how many workers that makes: `workers = "auto"` (failures L6).
 
 The number of cores is the host's; a container's share of them is in its cgroup. What counts is the least of the CPUs
-of the affinity mask and of the quotas of our cgroup and of all above it (version 2: cpu.max; version 1:
-cpu.cfs_quota_us), and for memory the least limit likewise (memory.max; memory.limit_in_bytes). sched(7), cgroups(7),
-the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, proc_pid_mountinfo(5).
+of the affinity mask, which a cpuset narrows, and of the quotas of our cgroup and of all above it (version 2: cpu.max;
+version 1: cpu.cfs_quota_us), and for memory the least limit likewise (memory.max, and memory.high, above which
+everything is slowed down; memory.limit_in_bytes). sched(7), cpuset(7), cgroups(7), the kernel's
+Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, proc_pid_mountinfo(5).
 
 Rules for editing: only files below `root` are read, so that tests can build their own. A file that is missing or says
 something unknown means no limit: this is a guess about a good number, and no reason not to start.
@@ -25,6 +26,12 @@ WORKER_BYTES: Final = 64 * 1024 * 1024
 
 _MEBIBYTE: Final = 1024 * 1024
 _NO_LIMIT_BYTES: Final = 1 << 60  # version 1 says "none" by the greatest multiple of a page
+_MEMORY_FILES: Final = (
+    ("", "memory.max", "memory.current"),
+    ("", "memory.high", "memory.current"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+"""By version: of the limit, and of what is used."""
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 # Where the mounts usually are, for a /proc without mountinfo.
 _USUAL: Final = {
@@ -76,6 +83,23 @@ class OomCounter:
         return None if found is None else int(found[1])
 
 
+class MemoryRoom:
+    """How much of the memory limits of our cgroups is left. Made once, asked often: where the files are stays."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._limits = list(_Groups(Path(root)).memory_files())
+
+    def holds(self, more_bytes: int) -> bool:
+        """Whether so much would fit below every limit; True where there is none, or the use is not known."""
+        return all(_use(use, stat) + more_bytes <= limit for limit, use, stat in self._read())
+
+    def _read(self) -> Iterator[tuple[int, str, str]]:
+        for limit_file, use_file, stat_file in self._limits:
+            limit = _number(_text(limit_file))
+            if limit is not None and limit < _NO_LIMIT_BYTES:
+                yield limit, _text(use_file), _text(stat_file)
+
+
 def oom_counter(root: str = "/") -> OomCounter | None:
     """That of our cgroup (version 2: memory.events; version 1: memory.oom_control), else the machine's (vmstat)."""
     groups = _Groups(Path(root))
@@ -122,11 +146,16 @@ class _Groups:
 
     def memory_limits(self) -> Iterator[int]:
         """In bytes."""
-        for controller, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
+        for limit_file, _, _ in self.memory_files():
+            limit = _number(_text(limit_file))
+            if limit is not None and limit < _NO_LIMIT_BYTES:
+                yield limit
+
+    def memory_files(self) -> Iterator[tuple[Path, Path, Path]]:
+        """Of each cgroup from ours upwards: the files of its limit, of what it uses, and of what that consists of."""
+        for controller, limit, use in _MEMORY_FILES:
             for group in self._upwards(controller):
-                limit = _number(_text(group / name))
-                if limit is not None and limit < _NO_LIMIT_BYTES:
-                    yield limit
+                yield group / limit, group / use, group / "memory.stat"
 
     def name_of(self, controller: str) -> str:
         """The path of our cgroup."""
@@ -183,6 +212,12 @@ def _quota(quota: str, period: str) -> Iterator[float]:
     used_us, period_us = _number(quota), _number(period)
     if used_us is not None and period_us is not None and used_us > 0 and period_us > 0:
         yield used_us / period_us
+
+
+def _use(use: str, stat: str) -> int:
+    """In bytes, without the page cache that the kernel would let go of first."""
+    cache = re.search(r"^(?:total_)?inactive_file (\d+)$", stat, re.MULTILINE)
+    return max(0, (_number(use) or 0) - (0 if cache is None else int(cache[1])))
 
 
 def _number(text: str) -> int | None:

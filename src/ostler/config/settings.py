@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ostler.config.address import Address, AllowList, StatsdAddress, SyslogAddress
+from ostler.config.affinity import Sets
 from ostler.config.draft import Draft
 from ostler.config.origins import DEFAULT_ORIGIN
 from ostler.config.sections import ENTRIES, HOOKS, TABLE
@@ -60,11 +61,17 @@ class Settings:
     worker_class: str | type  # a kind (sync with threads > 1 is gthread), or a user's class, or its path or entry point
     threads: int
     worker_connections: int
+    queue_timeout: float  # 0: none
+    health_paths: tuple[str, ...]
+    workers_min: int  # of the three, the second is between the others, unless workers_max is 0: no scaling
+    workers_max: int
+    cpu_affinity: Sets  # by slot, in turn; empty: the system decides
     max_requests: int  # 0: never recycled
     max_requests_jitter: int
     timeout: int  # 0: off
     graceful_timeout: int
     boot_timeout: int  # 0: off
+    kill_worker_children: bool
     keepalive: int
     asgi_loop: Literal["auto", "asyncio", "uvloop"]
     asgi_lifespan: Literal["auto", "on", "off"]
@@ -87,6 +94,7 @@ class Settings:
     max_worker_memory: int  # bytes; 0: never replaced for its memory
     max_worker_memory_jitter: int | None  # None: a twentieth
     max_worker_memory_measure: Literal["rss", "pss"]
+    trace_memory: bool
     lame_duck: float  # 0: none
     readiness_path: tuple[str, ...]
 
@@ -127,7 +135,10 @@ class Settings:
     permit_unconventional_http_version: bool
     casefold_http_method: bool
 
-    handshake_timeout: float  # of all deadlines: 0 is none
+    request_timeout: float  # of all deadlines: 0 is none
+    request_timeout_hard: float  # 0: twice the soft one
+    request_timeout_paths: Mapping[str, float]  # prefix -> seconds
+    handshake_timeout: float
     header_timeout: float
     body_timeout: float
     body_min_rate: int  # bytes a second
@@ -146,6 +157,7 @@ class Settings:
 
     accesslog: str | None  # "-": stdout
     access_log_format: str  # or "json"
+    mask_query: bool
     access_log_skip: tuple[str, ...]  # paths; one that ends in * is a prefix
     errorlog: str  # "-": stderr
     error_log_json: bool
@@ -178,6 +190,8 @@ class Settings:
     check_config: bool
     print_config: bool
 
+    control_socket: str | None  # None: the default place, if it can be used
+    control_socket_mode: int
     control_socket_disable: bool
 
     hooks: Hooks

@@ -73,22 +73,23 @@ def _place_of_syntax(error: BaseException) -> str:
     """A SyntaxError says itself where it is, unless it is about text that is in no file."""
     if not isinstance(error, SyntaxError) or not error.filename or error.filename.startswith("<"):
         return ""
-    return f"{_short_path(error.filename)}:{error.lineno or 1}"
+    return f"{short_path(error.filename)}:{error.lineno or 1}"
 
 
 def _place(whole: traceback.TracebackException) -> str:
     """`file:line` to look at first, or an empty text."""
     frames = list(whole.stack or ())
-    own = [frame for frame in frames if _is_own_code(frame.filename)]
+    own = [frame for frame in frames if is_own_code(frame.filename)]
     chosen = (own or frames)[-1:]
-    return f"{_short_path(chosen[0].filename)}:{chosen[0].lineno}" if chosen else ""
+    return f"{short_path(chosen[0].filename)}:{chosen[0].lineno}" if chosen else ""
 
 
-def _is_own_code(filename: str) -> bool:
-    return not filename.startswith("<") and not filename.startswith(_LIBRARIES)
+def is_own_code(filename: str) -> bool:
+    """Whether a file is the user's: neither Ostler's nor of Python's library nor installed."""
+    return not filename.startswith(("<", _OURS, *_LIBRARIES))
 
 
-def _short_path(filename: str) -> str:
+def short_path(filename: str) -> str:
     """Relative to the working directory where that is shorter to read."""
     try:
         return str(Path(filename).relative_to(Path.cwd()))

@@ -1,10 +1,11 @@
 """The master's side of the operator's socket, in the master's own poll loop: no thread, and nothing waits.
 
-    accept (root, or who the master is; others are told so) -> one Request -> lines -> a Result -> closed
+    accept (root, or who the master is; others are told so) -> a request -> lines, an answer -> closed, or the next one
 
-What a client can cost is bounded: LIMIT_CLIENTS of them, one line from each within ASK_S, and LIMIT_UNSENT_BYTES that
-one does not read; whoever goes beyond is dropped. Who may not ask takes no place from who may: of those only
-LIMIT_STRANGERS stay to read why. A command that is dropped, or killed, ends nothing but itself.
+It listens under an abstract name, and on a file if there is one (place.py). What a client can cost is bounded:
+LIMIT_CLIENTS of them, a request from each within ASK_S, and what asker.py allows; whoever goes beyond is dropped. Who
+may not ask takes no place from who may: of those only LIMIT_STRANGERS stay to read why; and who only holds a connection
+of Gunicorn's protocol open makes room. A command that is dropped, or killed, ends nothing but itself.
 
 Rules for editing: what a command means is not known here (roles/commands.py); a socket that cannot be made is no error,
 for signals do the same.
@@ -16,213 +17,137 @@ import os
 import select
 import socket as _socket
 from collections.abc import Callable
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 from ostler import real
 from ostler.control.address import names_of
-from ostler.control.protocol import (
-    Command,
-    Line,
-    Lines,
-    Moved,
-    Progress,
-    ProtocolError,
-    Request,
-    Result,
-    decode,
-    encode,
-)
+from ostler.control.asker import ASK_S, LATER, LIMIT_UNSENT_BYTES, Asker, Poller
+from ostler.control.place import Place
+from ostler.control.protocol import Request
+from ostler.control.wire import Asked
 from ostler.errors import reason_of
-from ostler.process.peer import Peer, peer_of
+from ostler.process.peer import peer_of
+
+__all__ = ["ASK_S", "LIMIT_CLIENTS", "LIMIT_STRANGERS", "LIMIT_UNSENT_BYTES", "Asker", "Server", "open_server"]
 
 LIMIT_CLIENTS: Final = 8
 LIMIT_STRANGERS: Final = 4
-LIMIT_UNSENT_BYTES: Final = 262144
-ASK_S: Final = 5.0
 _BACKLOG: Final = 8
-_BLOCK: Final = 4096
-_LATER: Final = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 
 _socket_class = real.Socket
 _unlink = os.unlink
 
-
-class Poller(Protocol):
-    """As select.poll."""
-
-    def register(self, fd: int, eventmask: int, /) -> None: ...
-    def modify(self, fd: int, eventmask: int, /) -> None: ...
-    def unregister(self, fd: int, /) -> None: ...
+Ask = Callable[[Asker, Request | Asked], None]
+"""Given each request."""
 
 
-class Asker:
-    """One command that is connected. `gone` when it will hear nothing more."""
+@dataclass(slots=True, eq=False)
+class _Door:
+    """A listening socket. admits: whoever its file lets connect may ask. file: clients speak first, in any protocol."""
 
-    def __init__(self, sock: _socket.socket, peer: Peer, poller: Poller, now: Callable[[], float]) -> None:
-        self.peer = peer
-        self.gone = False
-        self.asked = False
-        self.ending = False
-        """It was told the last word; the connection is there until it has read that."""
-        self.overdue = now() + ASK_S
-        """When it is dropped, unless it asks before, or closes."""
-        self._now = now
-        self._socket = sock
-        self._poller = poller
-        self._lines = Lines()
-        self._unsent = bytearray()
-        poller.register(sock.fileno(), select.POLLIN)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    # What commands say to it
-
-    def tell(self, text: str) -> None:
-        self._send(Progress(text))
-
-    def moved(self, pid: int) -> None:
-        self._send(Moved(pid))
-
-    def end(self, succeeded: bool, text: str) -> None:
-        """The last word."""
-        self._send(Result(succeeded, text), last=True)
-
-    # What the server does with it
-
-    def receive(self) -> Request | None:
-        """What it asks for, when that has arrived. An end of its side, or nonsense, is the end of it."""
-        try:
-            data = self._socket.recv(_BLOCK)
-        except BlockingIOError:
-            return None
-        except OSError:
-            data = b""
-        if not data:
-            self.drop()
-        if not data or self.ending:
-            return None
-        try:
-            asked = [decode(line) for line in self._lines.feed(data)]
-        except ProtocolError as error:
-            self.end(False, str(error))
-            return None
-        if not asked:
-            return None
-        match asked[0]:
-            case Request():
-                return asked[0]
-            case _:
-                self.end(False, "this master does not know the command; it may be of another version")
-                return None
-
-    def flush(self) -> None:
-        while self._unsent and not self.gone:
-            try:
-                sent = self._socket.send(self._unsent)
-            except OSError as error:
-                if error.errno not in _LATER:
-                    self.drop()
-                break
-            del self._unsent[:sent]
-        if self.gone:
-            return
-        self._poller.modify(self.fileno(), select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        if self.ending and not self._unsent:
-            # Closed with unread bytes the connection would be reset, and the last word lost.
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(_socket.SHUT_WR)
-
-    def drop(self) -> None:
-        if not self.gone:
-            self.gone = True
-            self._poller.unregister(self.fileno())
-            self._socket.close()
-
-    def close_in_child(self) -> None:
-        self._socket.close()
-
-    def _send(self, line: Line, *, last: bool = False) -> None:
-        if self.gone or self.ending:
-            return
-        self._unsent += encode(line)
-        if len(self._unsent) > LIMIT_UNSENT_BYTES:
-            self.drop()
-            return
-        if last:
-            self.ending = True
-            self.overdue = self._now() + ASK_S
-        self.flush()
+    socket: _socket.socket
+    admits: bool = False
+    file: bool = False
+    accepts: bool = True
 
 
 class Server:
     """One per master, or none."""
 
-    def __init__(self, listener: _socket.socket, path: str | None, poller: Poller, now: Callable[[], float]) -> None:
-        """path: the file to remove at the end. Made by `open_server`."""
-        self._listener = listener
+    def __init__(
+        self, listener: _socket.socket | None, path: str | None, poller: Poller, now: Callable[[], float]
+    ) -> None:
+        """listener: None when there could be none under the abstract name. path: the file to remove at the end, of a
+        system without such names. Made by `open_server`.
+        """
         self._path = path
+        self._place: Place | None = None
         self._poller = poller
         self._now = now
         self._askers: dict[int, Asker] = {}
-        self._accepts = True
-        poller.register(listener.fileno(), select.POLLIN)
+        self._doors: dict[int, _Door] = {}
+        if listener is not None:
+            self._add(_Door(listener))
 
-    def hears(self, fd: int, ask: Callable[[Asker, Command], None]) -> bool:
+    def also_at(self, place: Place) -> None:
+        """Be heard there, too; the place is left at the end."""
+        self._place = place
+        self._add(_Door(place.socket, admits=place.admits, file=True))
+
+    @property
+    def place(self) -> Place | None:
+        return self._place
+
+    def hears(self, fd: int, ask: Ask) -> bool:
         """Whether `fd` is of the operator's socket; what it brings is taken, and asked for by `ask`."""
-        if fd == self._listener.fileno():
-            self._accept()
+        door = self._doors.get(fd)
+        if door is not None:
+            self._accept(door)
             return True
         asker = self._askers.get(fd)
         if asker is None:
             return False
         asker.flush()
-        request = None if asker.gone else asker.receive()
-        if request is not None and not asker.asked:
-            asker.asked = True
-            asker.overdue = float("inf")
-            ask(asker, request.command)
+        if not asker.gone:
+            asker.receive()
+        self._serve(asker, ask)
         if asker.gone:
             del self._askers[fd]
         return True
 
-    def each_second(self) -> None:
-        """Drop whoever does not ask; accept again."""
-        if not self._accepts:
-            self._accepts = True
-            self._poller.register(self._listener.fileno(), select.POLLIN)
+    def each_second(self, ask: Ask) -> None:
+        """Drop whoever does not ask; accept again; go on with those that had asked for several things."""
+        for fd, door in self._doors.items():
+            if not door.accepts:
+                door.accepts = True
+                self._poller.register(fd, select.POLLIN)
         now = self._now()
         for fd, asker in list(self._askers.items()):
             if now >= asker.overdue:
                 asker.drop()
+            self._serve(asker, ask)
             if asker.gone:
                 del self._askers[fd]
 
     def close(self) -> None:
         """The master leaves."""
-        if self._accepts:
-            self._poller.unregister(self._listener.fileno())
-        self._listener.close()
+        for fd, door in self._doors.items():
+            if door.accepts:
+                self._poller.unregister(fd)
+            door.socket.close()
+        self._doors.clear()
         if self._path is not None:
             with contextlib.suppress(OSError):
                 _unlink(self._path)
+        if self._place is not None:
+            self._place.leave()
         for asker in self._askers.values():
             asker.drop()
         self._askers.clear()
 
     def close_in_child(self) -> None:
         """Of a fork: the names and the lines are the master's alone."""
-        self._listener.close()
+        for door in self._doors.values():
+            door.socket.close()
         for asker in self._askers.values():
             asker.close_in_child()
 
-    def _accept(self) -> None:
+    def _add(self, door: _Door) -> None:
+        self._doors[door.socket.fileno()] = door
+        self._poller.register(door.socket.fileno(), select.POLLIN)
+
+    def _serve(self, asker: Asker, ask: Ask) -> None:
+        while (request := asker.next()) is not None:
+            ask(asker, request)
+
+    def _accept(self, door: _Door) -> None:
         try:
-            sock, _ = real.accept(self._listener)
+            sock, _ = real.accept(door.socket)
         except OSError as error:
-            if error.errno not in (*_LATER, errno.ECONNABORTED):  # no descriptor is left: poll would not wait any more
-                self._accepts = False
-                self._poller.unregister(self._listener.fileno())
+            if error.errno not in (*LATER, errno.ECONNABORTED):  # no descriptor is left: poll would not wait any more
+                door.accepts = False
+                self._poller.unregister(door.socket.fileno())
             return
         sock.setblocking(False)
         try:
@@ -230,21 +155,26 @@ class Server:
         except OSError:
             sock.close()
             return
-        alike = [each for each in self._askers.values() if each.peer.may_control == peer.may_control]
+        allowed = peer.may_control or door.admits
+        alike = [each for each in self._askers.values() if each.allowed == allowed]
         told = [each for each in alike if each.ending]
+        idle = [each for each in alike if each.idles]
         refusal = ""
-        if not peer.may_control:
+        if not allowed:
             refusal = f"only root and the user that the server runs as may do this, not uid {peer.uid}"
-        elif len(alike) - len(told) >= LIMIT_CLIENTS:
+        elif len(alike) - len(told) - len(idle) >= LIMIT_CLIENTS:
             refusal = f"{LIMIT_CLIENTS} other commands wait for this server already"
-        self._make_room(told, LIMIT_CLIENTS if peer.may_control else LIMIT_STRANGERS)
+        self._make_room([*told, *idle], LIMIT_CLIENTS if allowed else LIMIT_STRANGERS)
         asker = Asker(sock, peer, self._poller, self._now)
+        asker.allowed = allowed
         self._askers[asker.fileno()] = asker
-        if refusal:
+        if refusal and door.file:
+            asker.refusal = refusal  # in the protocol that it will speak
+        elif refusal:
             asker.end(False, refusal)
 
     def _make_room(self, askers: list[Asker], limit: int) -> None:
-        """Drop those that came first: so many do not read what they were told."""
+        """Drop those that came first: so many do not read what they were told, or ask nothing."""
         for asker in askers[: max(0, len(askers) - limit + 1)]:
             del self._askers[asker.fileno()]
             asker.drop()

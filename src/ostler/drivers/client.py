@@ -135,7 +135,7 @@ class Client:
         self.timed = False
         """A deadline runs that further bytes do not put off: for a head of which some is there, for a rest."""
         self.since = 0.0
-        """When the present wait for a head began: who waits longest for nothing is the first to go."""
+        """When the present wait began: for a head (the longest is the first to go), in QUEUED for a thread."""
         self.served = False
         """At least one exchange is over: the connection is kept alive."""
         self.orderly = False

@@ -1,7 +1,8 @@
 """The clients of one worker, and what happens to each between its first byte and its last.
 
 The flow of one request, in method order: `adopt` -> `_readable` -> `_advance` (head, body) -> the `ready` queue; the
-reactor has it run -> `settle` (the end of the response) -> `_proceed` -> `_await` (the next head) or `_part` (close).
+reactor has it run -> `settle` (the end of the response) -> `_proceed` -> `_await` (the next head) or the end
+(parting.py).
 
 Editing rules: an event is a hint: level-triggered, maybe stale, so every handler asks the socket. Whoever owns a client
 (client.py) may advance it; nobody else touches it without its lock. `ready` and `_open` are touched by single atomic
@@ -24,8 +25,10 @@ from ostler.drivers.doors import Doors
 from ostler.drivers.eviction import Eviction
 from ostler.drivers.handover import Handover
 from ostler.drivers.outbox import Reserve
+from ostler.drivers.parting import Parting
 from ostler.drivers.poller import READ, WRITE, Poller
 from ostler.drivers.ready import Ready
+from ostler.drivers.shedding import Shedding
 from ostler.drivers.stream import PlainStream, Stream
 from ostler.drivers.taken import Taken
 from ostler.drivers.timeouts import Timeouts
@@ -45,8 +48,6 @@ _monotonic = time.monotonic
 _CONNECTIONS: Final[dict[str, type[H1Connection]]] = {each.PROTOCOL: each for each in (H1Connection, UwsgiConnection)}
 
 HEAD_READ_BYTES: Final = 16 * 1024
-_LINGER_BYTES: Final = 256 * 1024 * 1024
-"""More than a proxy sends before it looks for an answer. Behind a reset in its upload Nginx reads none: it says 502."""
 
 
 class Clients:
@@ -68,6 +69,7 @@ class Clients:
         rules: Rules = NO_RULES,
         protocol: str = "http",
         waiting: Waiting = THREADS,
+        shedding: Shedding | None = None,
     ) -> None:
         """`beat` is called by a thread that runs the application and waits for its client: that is no hang."""
         self.now = _monotonic()
@@ -91,9 +93,13 @@ class Clients:
         self._reserve = Reserve(spill_directory)
         self._protocol = protocol
         self._waiting = waiting
+        self.shedding = shedding
         self.handover = Handover(doors, timeouts, self.drop)
+        self._parting = Parting(timeouts, self.drop)
         self._eviction = Eviction(log, self.drop)
-        self._deadlines = Deadlines(self._open, doors, self.handover, log, self._refuse, self._dismiss, self.drop)
+        self._deadlines = Deadlines(
+            self._open, doors, self.handover, log, self._refuse, self._parting.dismiss, self.drop
+        )
         self.admission: Admission | None = None
         """Newcomers; None where whoever connects is a client at once."""
         if not rules.ask_nothing:
@@ -123,7 +129,7 @@ class Clients:
         """Serve a connection of our own, which speaks HTTP and is not asked for anything else."""
         client = self._make(sock, PlainStream(sock), peer, H1Connection.PROTOCOL)
         self._limit(client, self._timeouts.head_s)
-        self._start(client, b"")
+        self._start(client, b"", self.now)
 
     def take_over(self, transferred: Transferred) -> None:
         """Serve a connection that a sibling kept alive, beginning with the bytes that it has read."""
@@ -136,7 +142,7 @@ class Clients:
             client.deadline = self.now + self._timeouts.keep_alive_s
         else:
             self._limit(client, self._timeouts.head_s)
-        self._start(client, transferred.unread)
+        self._start(client, transferred.unread, transferred.since or self.now)
 
     def _admit(self, sock: socket.socket, stream: Stream, peer: Peer, data: bytes) -> None:
         client = self._make(sock, stream, peer, self._protocol)
@@ -144,7 +150,7 @@ class Clients:
             client.deadline = self.now + self.handover.farewell_s(client)
         else:
             self._limit(client, self._timeouts.head_s)
-        self._start(client, data)
+        self._start(client, data, self.now if self.shedding is None else self.shedding.came(client, self.now))
 
     def _decline(self, sock: socket.socket, peer: Peer, error: HttpError) -> None:
         self._refuse(self._make(sock, PlainStream(sock), peer, "http"), error)
@@ -161,11 +167,11 @@ class Clients:
         transport.ask(READ)
         return client
 
-    def _start(self, client: Client, data: bytes) -> None:
-        """Go on with bytes that were read already, or look for some."""
+    def _start(self, client: Client, data: bytes, since: float) -> None:
+        """Go on with bytes that were read already, and have been here `since`, or look for some."""
         if data:
             client.connection.receive(data)
-            self._advance(client)
+            self._advance(client, since)
         else:
             self._readable(client)
 
@@ -180,7 +186,7 @@ class Clients:
             if event & ~WRITE:
                 self._readable(client)
         elif state is State.LINGERING:
-            self._linger(client)
+            self._parting.linger(client, self.now)
         elif client.live is not None:
             if event & ~WRITE:
                 client.live.on_event(event)
@@ -197,14 +203,15 @@ class Clients:
             return
         client.raw = None
         client.came += len(data)
+        since = self.now if self.shedding is None else self.shedding.came(client, self.now)
         if not data:
             client.left = True
         elif (self.ready.waiting or not self._has_permit()) and client.between_requests:
             client.raw = client.connection.unread() + data
-            if not self._has_permit() and self.handover.to_idle_sibling(client, client.raw):
+            if not self._has_permit() and self.handover.to_idle_sibling(client, client.raw, since):
                 return
         client.connection.receive(data)
-        self._advance(client)
+        self._advance(client, since)
 
     def _flush(self, client: Client) -> None:
         try:
@@ -223,22 +230,10 @@ class Clients:
         if over:
             self._proceed(client)
 
-    def _linger(self, client: Client) -> None:
-        try:
-            data = client.transport.sock.recv(BODY_READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        client.taken += len(data)
-        if not data or client.taken > _LINGER_BYTES:
-            self.drop(client)
-        client.deadline = min(self.now + self._timeouts.linger_s, client.since + self._timeouts.linger_total_s)
-
     # -- from bytes to an exchange ---------------------------------------------------------------------------
 
-    def _advance(self, client: Client) -> None:
-        """Go as far as the received bytes allow: to a complete exchange in the ready queue, or to waiting for more."""
+    def _advance(self, client: Client, since: float) -> None:
+        """Go as far as the bytes allow, which came at `since`: to the ready queue, or to waiting for more."""
         exchange = client.exchange
         try:
             if exchange is None:
@@ -255,6 +250,7 @@ class Clients:
         except HttpError as error:
             self._refuse(client, error)
             return
+        client.since = since if self.shedding is None else self.shedding.queued(client, since)
         client.state = State.QUEUED
         self.ready.add(client)
 
@@ -274,7 +270,21 @@ class Clients:
                 client.connection.drain()
             if client.connection.draining:
                 client.catch_up()
+        if self.shedding is not None and self.shedding.is_due(client):
+            self.shed(client)
+            return None
         return client
+
+    def shed(self, client: Client) -> None:
+        """It was taken from the ready queue, because it has waited too long."""
+        client.state = State.RUNNING
+        try:
+            assert self.shedding is not None
+            self.shedding.answer(client)
+            self.settle(client)
+        except Exception:  # noqa: BLE001  a logger of the user's, or a defect of ours, must not take others along
+            self._log.exception("a request that was to be shed was cut off")
+            self.drop(client)
 
     # -- from a response to the next request -----------------------------------------------------------------
 
@@ -308,20 +318,21 @@ class Clients:
     def _proceed(self, client: Client) -> None:
         """All of a response is sent: the next request, or the end."""
         if client.connection.closed:
-            self._part(client)
+            self._parting.part(client, self.now)
         elif client.left and not client.connection.head_started:
-            self._dismiss(client)
+            self._parting.dismiss(client)
         else:
-            self._advance(client)
+            # The turn in which this thread began may be long ago: the application's call lies between.
+            self._advance(client, self.now if self.shedding is None else _monotonic())
 
     def _await(self, client: Client) -> None:
         """Wait for the client's next bytes, under the deadline of what they are."""
         connection = client.connection
         if connection.closed:
-            self._part(client)
+            self._parting.part(client, self.now)
             return
         if client.left:
-            self._dismiss(client)
+            self._parting.dismiss(client)
             return
         if client.exchange is not None:
             self._send_continue(client)
@@ -337,7 +348,7 @@ class Clients:
             if self.handover.farewell(client, self.now):
                 return
             if connection.closed:
-                self._part(client)
+                self._parting.part(client, self.now)
                 return
         with client.transport.lock:
             client.state = State.READING
@@ -366,22 +377,6 @@ class Clients:
         client.orderly = False
         client.connection.refuse(error)
         self._send_end(client)
-
-    def _part(self, client: Client) -> None:
-        """Nothing more will be sent. Close, but not in a way that destroys what the client has not read yet."""
-        if not client.hang_up():
-            self.drop(client)
-            return
-        client.since = self.now
-        client.deadline = self.now + self._timeouts.linger_s
-        with client.transport.lock:
-            client.state = State.LINGERING
-            client.transport.ask(READ)
-
-    def _dismiss(self, client: Client) -> None:
-        """Close the connection of a client to whom nothing is owed; this is no truncation (RFC 8446 section 6.1)."""
-        client.transport.stream.close_notify()
-        self.drop(client)
 
     def fail(self, client: Client) -> None:
         """A defect of ours: end this client, and leave a thread that runs its exchange to find out by itself."""

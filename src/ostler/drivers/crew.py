@@ -59,6 +59,11 @@ class Crew:
         except IndexError:
             return None
 
+    @property
+    def permits(self) -> int:
+        """How many there are."""
+        return self._total
+
     def give_back(self, permit: int) -> None:
         """The application call is over."""
         self._permits.append(permit)
@@ -69,9 +74,9 @@ class Crew:
         return bool(self._permits)
 
     @property
-    def all_permits_back(self) -> bool:
-        """Whether no application call is running."""
-        return len(self._permits) == self._total
+    def permits_out(self) -> int:
+        """How many application calls are running."""
+        return self._total - len(self._permits)
 
     # -- the baton -------------------------------------------------------------------------------------------
 

@@ -19,12 +19,16 @@ from functools import partial
 from typing import Final, Protocol
 
 from ostler import real
+from ostler.drivers.side_door import SideDoor
+from ostler.drivers.spare import REFUSAL, Spare
 from ostler.drivers.transfer import Transferred, TransferSockets
 from ostler.errors import reason_of
 from ostler.http.connection import Peer
 from ostler.http.h1 import H1Connection
 from ostler.logline import fields
+from ostler.observe.causes import Cause
 from ostler.observe.scoreboard import Page, Scoreboard, WorkerState
+from ostler.process.belongings import doubt
 from ostler.process.listeners import Listener
 
 _monotonic = time.monotonic
@@ -36,6 +40,9 @@ PAUSE_S: Final = 0.5
 _ROOM_AT_ONCE: Final = 8
 """So many clients have to go then, if they can: others may come soon, and the application needs descriptors, too."""
 _COMPLAIN_S: Final = 60.0
+FULL_S: Final = 2.0
+"""For so long connections wait in the backlog for a descriptor; then those that wait are turned away."""
+_TURNED_AWAY_AT_ONCE: Final = 64
 _DRAIN_ACCEPTS: Final = 8192
 _CROWD: Final = 256
 """So many are accepted at a time, if no sibling would take them."""
@@ -73,7 +80,12 @@ class Doors:
         has_permit: Callable[[], bool],
         client_limit: int,
         log: logging.Logger,
+        refusal: bytes = REFUSAL,
+        side_door: SideDoor | None = None,
     ) -> None:
+        """`refusal`: what those hear for whom there is no descriptor; empty: nothing. `side_door`: how clients come in
+        while there is no free thread anywhere; None: not at all.
+        """
         self.draining = False
         """No connection is kept for a further request."""
         self.stopping = False
@@ -100,8 +112,12 @@ class Doors:
         self._open = False
         self._lock = real.make_lock()
         self._paused_until = 0.0
+        self._full_since = 0.0
         self._complained = float("-inf")
+        self._spare = Spare(refusal)
+        self._turned_away = 0
         self._clients = 0
+        self._side_door = side_door
 
     def open(self, house: House, bell: Bell) -> None:
         """Know who adopts and who calls. Nothing is accepted before the first `adjust`."""
@@ -138,8 +154,26 @@ class Doors:
                 self._set(True)
 
     def patience(self, now: float) -> float:
-        """Seconds until a pause is over; infinite without one."""
+        """Seconds until a pause is over, or somebody is to be looked for outside; infinite without either."""
+        if self._side_door is not None and self._all_are_busy():
+            return self._side_door.patience(now)
         return max(0.0, self._paused_until - now) if self._paused_until else float("inf")
+
+    def look_outside(self, now: float) -> None:
+        """In the leader: while nobody has a free thread, let in who has waited long (side_door.py)."""
+        if self._side_door is None or not self._all_are_busy():
+            return
+        if not self._side_door.patience(now):
+            # Who was handed over to a sibling that was idle for a moment would wait there without an end in sight.
+            any(not self._receive() for _ in range(min(_CROWD, self._limit - self._clients)))
+        self._side_door.look(self._listeners, self._let_in, now)
+
+    def _all_are_busy(self) -> bool:
+        closed = self._open or self._shut or self.draining or bool(self._paused_until)
+        return not closed and self._clients < self._limit and not self.idle_sibling()
+
+    def _let_in(self, listener: Listener) -> bool:
+        return self._clients < self._limit and not self.idle_sibling() and self._accept(listener)
 
     def idle_sibling(self) -> bool:
         """Whether another worker has a free thread."""
@@ -150,9 +184,12 @@ class Doors:
         local = self._locals[self._listeners[0].fd]
         return Peer("" if isinstance(local, str) else ("::1" if ":" in local[0] else "127.0.0.1", 0), local)
 
-    def transfer(self, client: socket.socket, connection: H1Connection, unread: bytes, served: bool) -> bool:
-        """Hand a connection over. False: nobody can take it now. `served`: it has had an answer."""
-        return not self._alone and self._transfer.send(client, connection.peer, connection.PROTOCOL, unread, served)
+    def transfer(
+        self, client: socket.socket, connection: H1Connection, unread: bytes, served: bool, since: float
+    ) -> bool:
+        """Hand a connection over. False: nobody can take it now. See `Transferred`."""
+        peer, protocol = connection.peer, connection.PROTOCOL
+        return not self._alone and self._transfer.send(client, peer, protocol, unread, served, since)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -180,6 +217,10 @@ class Doors:
         self.draining = self.stopping = True
         self._close_listeners()
         self.adjust(self._clients)
+
+    def close(self) -> None:
+        """Give back the spare descriptor. When all threads have left."""
+        self._spare.close()
 
     def drained(self) -> bool:
         """Go on with draining. True when nobody can come in any more."""
@@ -256,16 +297,22 @@ class Doors:
         try:
             sock, address = real.accept(listener.socket)
         except BlockingIOError:
+            if self._side_door is not None:
+                self._side_door.nobody(listener, _monotonic())
             return False
         except OSError as error:
             if error.errno in _FULL:
                 self._pause(error)
                 return False
             if error.errno in _SHUT:
+                doubt(error)
                 self._close(listener)
                 return False
             return True  # this client went away again (ECONNABORTED and its kin, accept(2))
         sock.setblocking(False)
+        if self._side_door is not None:
+            self._side_door.accepted(listener, sock, _monotonic())
+        self._full_since = 0.0
         self._clients += 1
         if self._clients >= self._limit and not self.idle_sibling() and self._house.make_room():
             self._clients -= 1
@@ -274,21 +321,25 @@ class Doors:
         self._house.adopt(sock, Peer(peer, self._locals[listener.fd]))
         return True
 
-    def _receive(self) -> None:
-        """Take one connection that a sibling hands over."""
+    def _receive(self) -> bool:
+        """Take one connection that a sibling hands over. False: there is none, or none can be taken."""
         try:
             transferred = self._transfer.receive()
         except OSError as error:
             self._pause(error)
-            return
+            return False
         if transferred is not None:
             self._house.take_over(transferred)
+        return transferred is not None
 
     def _pause(self, error: OSError) -> None:
         """The descriptor table is full: make room, wait, go on. Nothing else helps, and exiting would not either."""
         now = _monotonic()
         made = sum(self._house.make_room() for _ in range(_ROOM_AT_ONCE))
         self._paused_until = now + (PAUSE_S / 10 if made else PAUSE_S)
+        self._full_since = self._full_since or now
+        if not made and now - self._full_since >= FULL_S and not self.idle_sibling():
+            self._turned_away += self._spare.turn_away(self._listeners, _TURNED_AWAY_AT_ONCE)
         if now - self._complained >= _COMPLAIN_S:
             self._complained = now
             self._log.warning(
@@ -296,6 +347,8 @@ class Doors:
                     "accepting paused, connections wait in the backlog",
                     error=reason_of(error),
                     clients=self._clients,
+                    turned_away=self._turned_away,
+                    cause=Cause.DESCRIPTORS,
                     cure="raise the limit (ulimit -n, LimitNOFILE) or lower worker_connections",
                 )
             )

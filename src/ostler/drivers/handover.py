@@ -24,9 +24,9 @@ class Handover:
         self._timeouts = timeouts
         self._drop = drop
 
-    def to_idle_sibling(self, client: Client, unread: bytes) -> bool:
-        """Hand over a client whose request would wait here. False: it stays ours."""
-        return self._doors.idle_sibling() and self._send(client, unread)
+    def to_idle_sibling(self, client: Client, unread: bytes, since: float) -> bool:
+        """Hand over a client whose request would wait here, as it does `since`. False: it stays ours."""
+        return self._doors.idle_sibling() and self._send(client, unread, since)
 
     def offer(self, ready: Ready) -> None:
         """All our threads are busy: a sibling that has become idle may take what waits in `ready`."""
@@ -36,7 +36,7 @@ class Handover:
                 return
             if client.nobody_waits:
                 self._drop(client)
-            elif client.raw is None or not self._send(client, client.raw):
+            elif client.raw is None or not self._send(client, client.raw, client.since):
                 ready.put_back(client)
                 return
 
@@ -61,15 +61,15 @@ class Handover:
             self.farewell(client, now)
 
     def _to_any_sibling(self, client: Client) -> bool:
-        return client.between_requests and self._send(client, client.connection.unread())
+        return client.between_requests and self._send(client, client.connection.unread(), 0.0)
 
-    def _send(self, client: Client, unread: bytes) -> bool:
+    def _send(self, client: Client, unread: bytes, since: float) -> bool:
         transport = client.transport
         if transport.lent or transport.secured:
             return False
         with transport.lock:
             events = transport.unwatch()
-        if self._doors.transfer(transport.sock, client.connection, unread, client.served):
+        if self._doors.transfer(transport.sock, client.connection, unread, client.served, since):
             self._drop(client)
             return True
         with transport.lock:

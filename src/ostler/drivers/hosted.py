@@ -21,6 +21,7 @@ from typing import Any, Final
 from ostler.drivers.client import Client
 from ostler.drivers.live import Live
 from ostler.drivers.loop import Loop
+from ostler.process.belongings import raise_alarm
 
 _monotonic = time.monotonic
 
@@ -67,12 +68,22 @@ class Hosted(Loop):
 
     def turn(self) -> None:
         """Look once at everything that has happened; begin what is complete. Never waits."""
+        try:
+            self._turn()
+        except MemoryError:
+            self.tell_of_memory()
+
+    def _turn(self) -> None:
         if self.finished:
             return
         clients = self.clients
         self._doors.make_room(len(clients))
         self._doors.adjust(len(clients))
-        events = self._poller.poll(0.0)
+        try:
+            events = self._poller.poll(0.0)
+        except (OSError, ValueError):
+            raise_alarm()
+            raise
         clients.now = now = _monotonic()
         self._page.beat(now)
         self._serve_doors(events)
@@ -114,7 +125,7 @@ class Hosted(Loop):
         try:
             self._start(live)
         except Exception:  # noqa: BLE001  a defect of ours must cost this exchange only
-            self._log.exception("exchange failed; this is a defect of Ostler, please report it")
+            self.tell_defect("exchange failed; this is a defect of Ostler, please report it")
             live.exchange.abort()
             live.finish()
 
@@ -150,5 +161,8 @@ class Hosted(Loop):
     def _beat_of_runner(self) -> None:
         """The turns are the heartbeat: whoever keeps them from happening hangs."""
 
+    def _used_s(self, now: float) -> float:
+        return time.process_time()  # an event loop waits for much at once; what it has to share is the CPU
+
     def _is_idle(self) -> bool:
-        return not self._running and self.is_idle()
+        return len(self._running) <= self.stranded_clients and self.is_idle()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ostler.drivers.client import Client
 from ostler.drivers.crew import Crew
 from ostler.drivers.loop import Loop
+from ostler.process.belongings import raise_alarm
 
 _monotonic = time.monotonic
 
@@ -50,6 +51,13 @@ class Reactor(Loop):
 
         `may_run`: this thread may run the application (in sync the standby may not).
         """
+        while True:
+            try:
+                return self._lead(may_run)
+            except MemoryError:  # the application's is caught where it runs: this thread holds the baton
+                self.tell_of_memory()
+
+    def _lead(self, may_run: bool) -> None:
         clients, crew = self.clients, self.crew
         ready = clients.ready
         beats = may_run or self._leader_beats
@@ -61,11 +69,16 @@ class Reactor(Loop):
                 return
             self._doors.make_room(len(clients))
             self._doors.adjust(len(clients))
-            events = self._poller.poll(self._patience(may_run))
+            try:
+                events = self._poller.poll(self._patience(may_run))
+            except (OSError, ValueError):
+                raise_alarm()
+                raise
             clients.now = now = _monotonic()
             if beats:
                 self._page.beat(now)
             self._serve_doors(events)
+            self._doors.look_outside(now)
             until = now + _SLICE_S
             for fd, event in events:
                 client = clients.get(fd)
@@ -77,6 +90,8 @@ class Reactor(Loop):
                     self._usher(clients.admission, fd, event)
             if now >= self._next_tick:
                 self._tick(now)
+            if ready.waiting and clients.shedding is not None:
+                clients.shedding.sweep(ready, now, clients.shed)
             if ready.waiting and not crew.has_permit:
                 clients.handover.offer(ready)
 
@@ -92,14 +107,16 @@ class Reactor(Loop):
         turns = clients.ready.waiting
         while leading and turns and clients.ready.waiting and (permit := crew.take_permit()) is not None:
             turns -= 1
-            client = clients.next_ready()
-            if client is not None:
-                self._beat_of_runner()  # each call has the whole timeout, also behind others of one poll
-                crew.lay_down()
-                self._run(client, permit)
-                leading = crew.pick_up()
-                self._settle(client)
-            crew.give_back(permit)
+            try:
+                client = clients.next_ready()
+                if client is not None:
+                    self._beat_of_runner()  # each call has the whole timeout, also behind others of one poll
+                    crew.lay_down()
+                    self._run(client, permit)
+                    leading = crew.pick_up()
+                    self._settle(client)
+            finally:
+                crew.give_back(permit)
             if _monotonic() >= until:
                 break
         if not leading:
@@ -111,12 +128,14 @@ class Reactor(Loop):
         clients, crew = self.clients, self.crew
         until = _monotonic() + _SLICE_S  # while permits are in use the doors are closed
         while clients.ready.waiting and _monotonic() < until and (permit := crew.take_permit()) is not None:
-            client = clients.next_ready()
-            if client is not None:
-                self._beat_of_runner()
-                self._run(client, permit)
-                self._settle(client)
-            crew.give_back(permit)
+            try:
+                client = clients.next_ready()
+                if client is not None:
+                    self._beat_of_runner()
+                    self._run(client, permit)
+                    self._settle(client)
+            finally:
+                crew.give_back(permit)
         self._doors.adjust(len(clients))
         if clients.ready.waiting:
             self.wake()  # whoever leads may have gone to sleep while nobody waited
@@ -125,7 +144,7 @@ class Reactor(Loop):
         try:
             self._run_exchange(client, permit)
         except Exception:  # noqa: BLE001  a defect of ours must not cost the permit or the lead
-            self._log.exception("exchange failed; this is a defect of Ostler, please report it")
+            self.tell_defect("exchange failed; this is a defect of Ostler, please report it")
             self.clients.fail(client)
 
     def _beat_of_runner(self) -> None:
@@ -139,4 +158,8 @@ class Reactor(Loop):
         return min(max(0.0, self._next_tick - now), self._doors.patience(now))
 
     def _is_idle(self) -> bool:
-        return self.crew.all_permits_back
+        return self.crew.permits_out <= self.stranded_clients
+
+    def _used_s(self, now: float) -> float:
+        running_s = sum(now - started for started, _ in self._page.in_flight())
+        return (self._page.work(now).busy_s + running_s) / self.crew.permits

@@ -8,6 +8,7 @@ Editing rules: any thread may call anything. Where nobody waits, `add` and `take
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from ostler import real
 from ostler.drivers.client import Client
@@ -62,6 +63,28 @@ class Ready:
                 self._lines.clear()
                 self._oldest_next = True
             return client
+
+    def withdraw(self, before: float, may_go: Callable[[Client], bool], most: int) -> list[Client]:
+        """Take out who has waited since before that time and may go, the oldest first; no more than `most`."""
+        with self._lock:
+            late = sorted((each for each in self._present if each.since < before), key=lambda each: each.since)
+            late = [each for each in late if may_go(each)][:most]
+            if late:
+                self._present.difference_update(late)
+                self.waiting -= len(late)
+                # Who is withdrawn may come back, and those that stay may stay long.
+                self._all = deque(dict.fromkeys(each for each in self._all if each in self._present))
+                lines = {
+                    path: deque(each for each in line if each in self._present) for path, line in self._lines.items()
+                }
+                self._lines = {path: line for path, line in lines.items() if line}
+            return late
+
+    @property
+    def oldest_since(self) -> float:
+        """When the one that has waited longest began to wait; 0.0: nobody waits."""
+        with self._lock:
+            return min((each.since for each in self._present), default=0.0)
 
     def _oldest(self) -> Client:
         while (client := self._all.popleft()) not in self._present:

@@ -22,9 +22,10 @@ from typing import Final
 
 from ostler import real
 from ostler.http.connection import Address, Peer, Proxied
+from ostler.process.belongings import close_detached
 
 MESSAGE_BYTES: Final = 64 * 1024
-VERSION: Final = 3
+VERSION: Final = 4
 _HEADER: Final = struct.Struct("!BH")  # version, length of the JSON part; the unread bytes follow it
 _FD_SIZE: Final = array.array("i").itemsize
 _dup = os.dup
@@ -35,7 +36,8 @@ _KIND: Final = socket.SOCK_DGRAM if sys.platform == "darwin" else socket.SOCK_SE
 @dataclass(frozen=True, slots=True)
 class Transferred:
     """A connection that a sibling handed over. `protocol` is what it speaks, as the setting `protocol` names it;
-    `served`: it has had an answer, so silence is keep-alive.
+    `served`: it has had an answer, so silence is keep-alive. `since`: when its request began to wait (monotonic, which
+    all processes of a machine share); 0.0: it has none, or that is not known.
     """
 
     socket: socket.socket
@@ -43,6 +45,7 @@ class Transferred:
     protocol: str
     unread: bytes
     served: bool = True
+    since: float = 0.0
 
 
 class TransferSockets:
@@ -66,14 +69,16 @@ class TransferSockets:
         """The descriptor that is readable while a connection waits to be taken."""
         return self._receiving.fileno()
 
-    def send(self, client: socket.socket, peer: Peer, protocol: str, unread: bytes, served: bool = True) -> bool:
+    def send(  # noqa: PLR0913, PLR0917  the fields of a `Transferred`
+        self, client: socket.socket, peer: Peer, protocol: str, unread: bytes, served: bool = True, since: float = 0.0
+    ) -> bool:
         """Hand `client` over. True: it belongs to a sibling, close your copy. False: it is still yours.
 
         Raises nothing: a full queue (EAGAIN), too many descriptors in flight (ETOOMANYREFS) and a message above
         `MESSAGE_BYTES` all mean False.
         """
         proxied = None if peer.proxied is None else astuple(peer.proxied)
-        text = json.dumps([peer.address, peer.local, proxied, protocol, served]).encode()
+        text = json.dumps([peer.address, peer.local, proxied, protocol, served, since]).encode()
         message = _HEADER.pack(VERSION, len(text)) + text + unread
         if len(message) > MESSAGE_BYTES:
             return False
@@ -110,9 +115,14 @@ class TransferSockets:
             client.close()
             return None
         _, length = _HEADER.unpack_from(message)
-        address, local, proxied, protocol, served = json.loads(message[_HEADER.size : _HEADER.size + length])
+        address, local, proxied, protocol, served, since = json.loads(message[_HEADER.size : _HEADER.size + length])
         peer = Peer(_address(address), _address(local), None if proxied is None else _proxied(*proxied))
-        return Transferred(client, peer, protocol, message[_HEADER.size + length :], served)
+        return Transferred(client, peer, protocol, message[_HEADER.size + length :], served, since)
+
+    def disown(self) -> None:
+        """In a process that the application has forked."""
+        close_detached(self._sending)
+        close_detached(self._receiving)
 
     def close(self) -> None:
         """Close both ends in this process."""

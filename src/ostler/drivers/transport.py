@@ -28,6 +28,7 @@ from ostler.drivers.stream import PlainStream, Stream
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.waiting import THREADS, Condition, Waiting
 from ostler.http.connection import FileSlice, Output
+from ostler.process.belongings import doubt
 
 _RESET: Final = struct.pack("ii", 1, 0)
 """struct linger: on, no time: close() sends a reset (socket(7))."""
@@ -129,6 +130,7 @@ class Transport:
                 except BlockingIOError:
                     count = 0
                 except OSError as error:
+                    doubt(error)
                     self.gone = True
                     raise ClientGone(str(error)) from error
                 if count == len(piece) and self._plain:
@@ -184,6 +186,7 @@ class Transport:
             try:
                 done = outbox.send(self.stream)
             except OSError as error:
+                doubt(error)
                 self.break_off()
                 raise ClientGone(str(error)) from error
             if done:
@@ -246,6 +249,7 @@ class Transport:
                     self._lend()
                 return False
         except OSError as error:
+            doubt(error)
             self.break_off()
             raise ClientGone(str(error)) from error
         if self.lent:
@@ -378,7 +382,10 @@ class Transport:
         if self._outbox is not None:
             self._outbox.close()
         if self._bury is None:
-            self.sock.close()
+            try:
+                self.sock.close()
+            except OSError as error:  # the number was closed by somebody else
+                doubt(error)
         else:
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)

@@ -42,6 +42,9 @@ class End(Enum):
     END = auto()
 
 
+LARGE_HEAD_BYTES: Final = 4096
+"""A response head above it may be refused: it is what Nginx reads unless it is told (proxy_buffer_size)."""
+
 NEED_DATA: Final = NeedData.NEED_DATA
 END: Final = End.END
 
@@ -133,8 +136,8 @@ class Exchange(Protocol):
     def inform(self, status: int, fields: Fields) -> None:
         """Queue an informational response (103); nothing for HTTP/1.0 or once the response has started."""
 
-    def start(self, status: int, reason: str, fields: Fields, body_length: int | None = None) -> None:
-        """Queue the response's head and decide its framing.
+    def start(self, status: int, reason: str, fields: Fields, body_length: int | None = None) -> bool:
+        """Queue the response's head and decide its framing. True: the head is larger than LARGE_HEAD_BYTES.
 
         Raises:
             ResponseError: the response cannot be expressed; nothing was queued.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ostler.http.body import BodyReader, LengthReader
-from ostler.http.connection import END, NEED_DATA, End, FileSlice, NeedData, Output, Peer
+from ostler.http.connection import END, LARGE_HEAD_BYTES, NEED_DATA, End, FileSlice, NeedData, Output, Peer
 from ostler.http.encode import DateField, Said, encode_fields, encode_head, encode_trailers, error_body, status_lines
 from ostler.http.errors import HttpError, ResponseError
 from ostler.http.framing import ResponseFraming, accepts_trailers, response_framing
@@ -169,7 +169,7 @@ class H1Exchange:
 
     def start(
         self, status: int, reason: str, fields: Sequence[tuple[str, str]], body_length: int | None = None
-    ) -> None:
+    ) -> bool:
         """See `connection.Exchange.start`. `body_length` is the whole body's, where the adapter knows it.
 
         Raises:
@@ -179,7 +179,7 @@ class H1Exchange:
             raise ResponseError("the response has started already")
         if self.finished:
             if self.aborted:
-                return
+                return False
             raise ResponseError("the exchange is finished")
         status_line = status_lines[status, reason]
         said = Said()
@@ -205,9 +205,11 @@ class H1Exchange:
             ours += b"Connection: keep-alive\r\n"
         output = connection.output
         self._mark = len(output)
-        output.append(encode_head(status_line, block, said, ours, connection.date))
+        encoded = encode_head(status_line, block, said, ours, connection.date)
+        output.append(encoded)
         self._framing = framing
         self.started = True
+        return len(encoded) > LARGE_HEAD_BYTES
 
     def _check_switch(self, status: int, said: Said) -> None:
         """101 is for an application that takes the socket over: nothing that follows is HTTP."""

@@ -54,6 +54,8 @@ class Logs:
 
     # The loggers are the process's, and so is the answer to whose they are.
     _installed: ClassVar["Logs | None"] = None
+    # The level that an operator has chosen for this process, in place of the settings'; None: none.
+    _chosen: ClassVar[int | None] = None
 
     def __init__(
         self, plan: LogPlan, clocks: Clocks | None = None, resolvers: Callable[[], Resolver] = ThreadResolver
@@ -73,6 +75,9 @@ class Logs:
         self.error = logging.getLogger(ERROR_LOGGER)
         self.access_log = logging.getLogger(ACCESS_LOGGER)
         self.way = StraightWay(self.access_log)
+        self._usual_level: int | None = None
+        if Logs._installed is not None:
+            Logs._installed.change_level(None)
         former = self._states = self._loggers_now()
         try:
             error_file = self.file_for("errorlog", plan.errorlog, STDERR)
@@ -101,10 +106,13 @@ class Logs:
         """Make these the logs of this process again. What users changed on the loggers since stays with the others."""
         former = Logs._installed
         if former is not self:
+            chosen = Logs._chosen
             if former is not None:
+                former.change_level(None)
                 former._states = former._loggers_now()
             self.restore()
             Logs._installed = self
+            self.change_level(chosen)
             self._direct_output()
         self.way.settle()
 
@@ -125,6 +133,15 @@ class Logs:
         if former is not None and Logs._installed is self:
             former.install()
         self.close()
+
+    def change_level(self, level: int | None) -> None:
+        """Of the error log of this process, for as long as nobody opens other logs; None: back to what it was."""
+        if self._usual_level is not None:
+            self.error.setLevel(self._usual_level)
+        self._usual_level = None if level is None else self.error.level
+        Logs._chosen = level
+        if level is not None:
+            self.error.setLevel(level)
 
     def serves(self, plan: LogPlan) -> bool:
         """Whether a generation with `plan` may share these."""
@@ -201,6 +218,10 @@ class Logs:
         self._direct_output()
         if others:
             self._reopen_users_files()
+
+    def mend(self) -> list[str]:
+        """In a worker: names of files whose descriptors the application has closed; they go on elsewhere."""
+        return [name for name, log_file in self._files.items() if log_file.mend()]
 
     def threaded(self) -> None:
         """In a worker, after the fork: there may be threads. What the master's logs held back stays the master's."""

@@ -16,6 +16,7 @@ never writes to the number's next owner.
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
@@ -35,6 +36,7 @@ _Socket = real.Socket
 
 _APPEND: Final = os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK  # O_NONBLOCK: a FIFO without reader must not stop us
 _FILE_BATCH_BYTES: Final = 65536
+_HIGH: Final = 900  # below 1024: tools look no further
 _DESCRIPTOR_NAME: Final = re.compile(r"/dev/(?:(stdout)|(stderr)|fd/(\d+))|/proc/self/fd/(\d+)")
 
 Put = Callable[[bytes], int]
@@ -102,11 +104,11 @@ def _made(fd: int, mode: int | None) -> Outlet:
     if mode is None or stat.S_ISREG(mode) or stat.S_ISBLK(mode):
         return _plain(fd)
     if stat.S_ISSOCK(mode):
-        return _to_socket(os.dup(fd))
+        return _to_socket(out_of_the_way(os.dup(fd)))
     if not os.get_blocking(fd):
         return _non_blocking(fd, private=False)
     try:
-        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | _APPEND)
+        own = out_of_the_way(os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | _APPEND))
     except OSError:
         return Outlet(fd, partial(_put_when_ready, fd), _atomic(partial(_put_when_ready, fd)))
     if _same_file(own, fd):
@@ -200,6 +202,18 @@ def descriptor_named(path: str) -> int | None:
     return 1 if stdout else 2 if stderr else int(numbers[0] or numbers[1])
 
 
+def out_of_the_way(fd: int) -> int:
+    """The same under a high number, if there is one. When an application closes numbers that are not its own, its next
+    files get the lowest free ones: those shall not be where we write lines.
+    """
+    try:
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except OSError:  # above the limit, or none is left
+        return fd
+    os.close(fd)
+    return high
+
+
 def open_to_append(path: str, owner: tuple[int, int] | None = None) -> int:
     """Open a log by its name; the descriptor is blocking and closed on exec. Raises LogFileUnusable.
 
@@ -214,7 +228,7 @@ def open_to_append(path: str, owner: tuple[int, int] | None = None) -> int:
             raise LogFileUnusable(why_unusable(error, path)) from None
         return os.dup(number)
     os.set_blocking(fd, True)  # it may become the stdout of the application, which expects no EAGAIN
-    return fd
+    return out_of_the_way(fd)
 
 
 def _open(path: str, owner: tuple[int, int] | None) -> int:

@@ -53,6 +53,8 @@ class LogFile(LineWriter):
         self._fd = fd
         self._owned = False
         self._rotation: RotationClock | None = None
+        self._mark: tuple[int, int] | None = None
+        """What stands behind the number, of a file that was opened here."""
         super().__init__(outlet_of(fd), name, console, self._options.clock)
 
     @classmethod
@@ -62,6 +64,7 @@ class LogFile(LineWriter):
         options = options or FileOptions()
         log_file = cls(open_to_append(path, options.owner), path, console, options)
         log_file._owned = True
+        log_file._mark = _identity(log_file._fd)
         if options.rotation is not None and options.rotation.on and log_file.reopenable:
             log_file._rotation = RotationClock(options.rotation, path, log_file._fd, options.wall())
         return log_file
@@ -109,8 +112,29 @@ class LogFile(LineWriter):
         """In a worker: go on with this descriptor of the master. It is closed here; the number stays the former."""
         if self._fd < 0:
             os.close(fd)
+        elif self._mark is None and self._owned:
+            self._adopt(fd)
         else:
             self._replace(fd)
+
+    def mend(self) -> bool:
+        """In a worker: when the application has closed the number, or has something else there, go on elsewhere: in the
+        file of that name, or on the console until the master sends a descriptor. True: it was so.
+        """
+        if self._mark is None or self._fd < 0 or _identity(self._fd) == self._mark:
+            return False
+        self._rotation = None
+        try:
+            self._adopt(open_to_append(self.name, self._options.owner))
+        except LogFileUnusable:
+            self._mark, self._fd = None, self.console
+            self._use(outlet_of(self._fd))
+        return True
+
+    def _adopt(self, fd: int) -> None:
+        """Under a number of its own: the former is somebody else's."""
+        self._fd, self._mark = fd, _identity(fd)
+        self._use(outlet_of(fd))
 
     def refresh(self) -> None:
         """Somebody dup2ed another file over `fd` (output is captured, the process became a daemon): look again."""
@@ -152,4 +176,13 @@ class LogFile(LineWriter):
     def _replace(self, fd: int) -> None:
         os.dup2(fd, self._fd, inheritable=False)
         os.close(fd)
+        self._mark = None if self._mark is None else _identity(self._fd)
         self._use(outlet_of(self._fd, self._outlet))
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -6,7 +6,7 @@ without access log, request hooks and request limit pays for two clock readings 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ostler.http.connection import Peer
 from ostler.http.head import PROTOCOLS, RequestHead
@@ -15,6 +15,10 @@ from ostler.observe.hooks import RequestFacts, ResponseFacts, WorkerHooks
 from ostler.observe.scoreboard import Page
 
 _monotonic = time.monotonic
+
+_CODES: Final[dict[str, int]] = {"": 0}
+"""Of the status lines that were seen: applications have a few, and this is faster than int()."""
+_MOST_CODES: Final = 256
 
 
 class SpanMaker:
@@ -109,5 +113,14 @@ class Span:
                 observer.request_finished(event)
         if self._facts is not None:
             maker.hooks.post_request(self._facts, environ, ResponseFacts(status, fields, started, chunked, sent))
-        maker.page.end_request(self._row, took_s, "5" <= status < "6")  # status: "500 Oh", or "" without a response
+        code = _CODES.get(status)
+        maker.page.end_request(self._row, took_s, _code_of(status) if code is None else code)
         maker.count()
+
+
+def _code_of(status: str) -> int:
+    """Of "500 Oh"; 0 of what is none."""
+    code = int(status[:3]) if status[:3].isdecimal() else 0
+    if len(_CODES) < _MOST_CODES:
+        _CODES[status] = code
+    return code

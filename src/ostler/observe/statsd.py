@@ -83,7 +83,9 @@ class Statsd:
 
 
 class StatsdObserver:
-    """An Observer: each request's duration, and counters of all and of each status."""
+    """An Observer: each request's duration, how long it waited before where a proxy says so, and counters of all and of
+    each status.
+    """
 
     def __init__(self, statsd: Statsd) -> None:
         self._statsd = statsd
@@ -97,6 +99,9 @@ class StatsdObserver:
         statsd.remote.send(
             statsd.datagram("gunicorn.request.duration", duration), self._requests, self._status(event.status[:3])
         )
+        waited_s = event.environ.get("ostler.queue_time")
+        if waited_s is not None:
+            statsd.timer("gunicorn.request.queue_time", round(waited_s * 1000, 3))
 
     def _status(self, code: str) -> bytes:
         found = self._statuses.get(code)

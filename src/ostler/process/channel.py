@@ -19,11 +19,13 @@ import contextlib
 import errno
 import os
 import socket as _socket
+import sys
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ostler import real
+from ostler.process.belongings import close_detached
 from ostler.process.messages import (
     BootFailed,
     Born,
@@ -34,6 +36,7 @@ from ostler.process.messages import (
     ForkWorker,
     LameDuckBegins,
     LogFiles,
+    LogLevel,
     LogsRequest,
     Message,
     MoldIsReady,
@@ -45,6 +48,7 @@ from ostler.process.messages import (
     Retire,
     RetireRequest,
     Stop,
+    Trouble,
     decode,
     descriptors_of,
     encode,
@@ -61,6 +65,7 @@ __all__ = [
     "ForkWorker",
     "LameDuckBegins",
     "LogFiles",
+    "LogLevel",
     "LogsRequest",
     "Message",
     "MoldIsReady",
@@ -72,6 +77,7 @@ __all__ = [
     "Retire",
     "RetireRequest",
     "Stop",
+    "Trouble",
     "decode",
     "encode",
 ]
@@ -80,6 +86,8 @@ LIMIT_FDS: Final = 253  # of one message: the kernel's own limit, SCM_MAX_FD of 
 _BLOCK: Final = 65536
 _BLOCKS: Final = 16
 """Of one `receive`: more than a socket's buffer holds, so that nothing is left of a process that is dead."""
+_ROOM_BYTES: Final = 4 << 20
+_SO_SNDBUFFORCE: Final = 32  # Linux's; Python has no name for it
 _FD_SIZE: Final = array.array("i").itemsize
 _LATER: Final = (errno.EAGAIN, errno.EINTR, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
@@ -115,6 +123,7 @@ class Channel:
     def pair(cls) -> tuple["Channel", "Channel"]:
         """The master's end and the worker's end."""
         ours, theirs = real.pair()
+        _make_room(theirs)
         return cls(ours), cls(theirs)
 
     @classmethod
@@ -175,6 +184,24 @@ class Channel:
     def take_dump(self) -> str:
         """Stack dump text received so far; empty when none came. It is forgotten here."""
         return self._parser.take_dump()
+
+    def copy_dump(self) -> None:
+        """From now on keep a copy of what `take_dump` will give, for a second reader; `copied_dump` shows it."""
+        self._parser.copy_dump()
+
+    def copied_dump(self) -> str:
+        return self._parser.copied_dump()
+
+    def drop_copied(self) -> None:
+        """What was copied so far is not for `take_dump`, unless it was given there already."""
+        self._parser.drop_copied()
+
+    def end_copy(self) -> None:
+        self._parser.end_copy()
+
+    def disown(self) -> None:
+        """In a process that the application has forked, where a lock may be held for ever: the line is its parent's."""
+        close_detached(self._socket)
 
     def close(self) -> None:
         self._ended = True
@@ -265,6 +292,17 @@ class Channel:
         keep = 1 if self._parser.in_message and not self._ended else 0
         while len(self._batches) > keep:
             _close_all(self._batches.popleft())
+
+
+def _make_room(worker: _socket.socket) -> None:
+    """For stacks: faulthandler writes each piece of a line by itself, and the kernel charges 768 bytes for each; so 40
+    frames fill a socket, and the others are lost.
+    """
+    with contextlib.suppress(OSError):
+        worker.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _ROOM_BYTES)  # as far as the system lets anybody
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            worker.setsockopt(_socket.SOL_SOCKET, _SO_SNDBUFFORCE, _ROOM_BYTES)  # socket(7): with CAP_NET_ADMIN
 
 
 def _ancillary(fds: tuple[int, ...]) -> list[tuple[int, int, "array.array[int]"]]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from ostler import real
-from ostler.errors import OstlerError
+from ostler.errors import OstlerError, reason_of
 from ostler.process.parent import die_with_parent
 from ostler.process.signals import block_all, name_of, restore_default, restore_mask, unblock_all
 
@@ -43,6 +43,14 @@ _BETWEEN_S: Final = 5.0
 _PAUSE_S: Final = 0.0005
 _LIMIT_VERDICT_BYTES: Final = 65536
 _UNHANDLED: Final = 255  # the documented exit status of an exception that nobody handled
+
+
+_CURES: Final = {
+    errno.EAGAIN: "raise the limit of processes (ulimit -u, TasksMax=, pids.max), or end some",
+    errno.ENOMEM: "free memory, use fewer workers, or raise the limit (memory.max, ulimit -v, vm.overcommit_memory)",
+    errno.EMFILE: "raise the master's limit of descriptors (ulimit -n, LimitNOFILE=)",
+    errno.ENFILE: "raise the machine's limit of descriptors (sysctl fs.file-max)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,12 @@ def fork(run: Callable[[], NoReturn]) -> int:
         return pid
     finally:
         restore_mask(mask)
+
+
+def why_no_process(error: OSError) -> str:
+    """Of what `fork` raised, or the making of what a child needs: the system's words, and a cure."""
+    cure = _CURES.get(error.errno or 0)
+    return f"{reason_of(error)}; {cure}" if cure else reason_of(error)
 
 
 def _be_child(run: Callable[[], NoReturn]) -> NoReturn:

@@ -12,8 +12,6 @@ import errno
 import os
 import socket as _socket
 import stat
-import struct
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +19,7 @@ from typing import Final
 from ostler import real
 from ostler.config.address import Address, FdAddress, TcpAddress, UnixAddress
 from ostler.errors import BindError
-from ostler.process import socket_file
+from ostler.process import queues, socket_file
 from ostler.process.inherited import Origin, adopt, real_address, release
 from ostler.process.refusal import AddressInUse, refusal, sentence
 from ostler.process.socket_file import NO_FILE, mark_of
@@ -31,7 +29,6 @@ __all__ = ["AddressInUse", "BindOptions", "Listener", "bind", "bind_all", "rebin
 _socket_class = real.Socket
 _lstat = os.lstat
 
-_TCPI_UNACKED: Final = 24  # struct tcp_info, tcp(7): 8 bytes, then words of 4: the fifth; of a listener, its queue
 _SOMAXCONN: Final = "/proc/sys/net/core/somaxconn"
 
 
@@ -122,15 +119,15 @@ class Listener:
             socket_file.remove(self.address, self._mark)
             self._mark = NO_FILE
 
+    def queue(self) -> queues.Queue | None:
+        """How many connections wait to be accepted, and how many may; None: the system does not tell."""
+        of = queues.of_unix if self.socket.family == _socket.AF_UNIX else queues.of_tcp
+        return of(self.socket)
+
     def queued(self) -> int | None:
-        """How many connections wait to be accepted; None: the system does not tell (Unix sockets, other systems)."""
-        if sys.platform != "linux" or self.socket.family == _socket.AF_UNIX:
-            return None
-        try:
-            info = self.socket.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, _TCPI_UNACKED + 4)
-        except OSError:
-            return None
-        return int(struct.unpack_from("=I", info, _TCPI_UNACKED)[0])
+        """How many wait."""
+        queue = self.queue()
+        return None if queue is None else queue[0]
 
 
 def bind_all(addresses: Sequence[Address], backlog: int, options: BindOptions = _AS_THEY_COME) -> tuple[Listener, ...]:

@@ -33,6 +33,17 @@ def rss_bytes(pid: int | None = None) -> int | None:
         return None
 
 
+def own_bytes(pid: int) -> int | None:
+    """Resident memory of a process that is no file's: about what one more of its kind would need. None as in
+    `rss_bytes`.
+    """
+    try:
+        _, resident, shared, *_ = (_read(pid, "statm") or b"").split()
+        return max(0, int(resident) - int(shared)) * _PAGE_BYTES
+    except ValueError:
+        return None
+
+
 def pss_bytes(pid: int | None = None) -> int | None:
     """Memory of process `pid`, None meaning this one, its part of shared pages included, in bytes. None as in
     `rss_bytes`; the PSS of another user's process is known to root only.

@@ -139,6 +139,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Worker -> master: a line that it has logged itself; serious: as an error, and not as a warning."""
+
+    text: str
+    serious: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """Master -> worker: siblings stay. Stop accepting, hand idle connections over, finish, exit.
 
@@ -178,6 +186,13 @@ class LogFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLevel:
+    """Master -> worker or mold: the error log's level from now on, a number of logging's; 0: that of the settings."""
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFiles:
     """Master -> worker: use these certificates for new connections.
 
@@ -199,12 +214,14 @@ Message = (
     | RetireRequest
     | LogsRequest
     | Notice
+    | Trouble
     | ForkWorker
     | Promote
     | LameDuckBegins
     | Retire
     | Stop
     | LogFiles
+    | LogLevel
     | CertificateFiles
 )
 
@@ -235,6 +252,8 @@ def encode(message: Message) -> bytes:
             message = ForkRefused(age, _cut(reason))
         case Notice(text):
             message = Notice(_cut(text))
+        case Trouble(text, serious):
+            message = Trouble(_cut(text), serious)
         case _:
             pass
     fields = {"kind": type(message).__name__, **asdict(message)}
@@ -269,6 +288,8 @@ def _from_worker(fields: dict[str, Any]) -> Message | None:
             return NotPromoted(reason)
         case {"kind": "Notice", "text": str(text)}:
             return Notice(text)
+        case {"kind": "Trouble", "text": str(text), "serious": bool(serious)}:
+            return Trouble(text, serious)
     return None
 
 
@@ -308,6 +329,8 @@ def _from_master(fields: dict[str, Any]) -> Message | None:
             return Stop(keep_listeners, tuple(ours))
         case {"kind": "LogFiles", "names": [*names], "others": bool(others)} if _are_texts(names):
             return LogFiles(tuple(names), others=others)
+        case {"kind": "LogLevel", "level": int(level)}:
+            return LogLevel(level)
         case {"kind": "CertificateFiles"}:
             return CertificateFiles()
     return None
@@ -328,10 +351,11 @@ def _are_texts(values: list[object]) -> bool:
 class Parser:
     """Bytes of a channel -> messages, and the text between them. Pure; one per direction."""
 
-    __slots__ = ("_dump", "_message")
+    __slots__ = ("_copy", "_dump", "_message")
 
     def __init__(self) -> None:
         self._dump = bytearray()
+        self._copy: bytearray | None = None
         self._message: bytearray | None = None  # bytes after a NUL whose LF has not come yet
 
     @property
@@ -360,6 +384,24 @@ class Parser:
         self._dump.clear()
         return text
 
+    def copy_dump(self) -> None:
+        """From now on keep a copy of the text that comes, for another reader."""
+        self._copy = bytearray()
+
+    def copied_dump(self) -> str:
+        """The copy so far."""
+        return (self._copy or b"").decode("utf-8", "replace")
+
+    def drop_copied(self) -> None:
+        """What was copied is nobody else's: it is forgotten here, too, unless it was taken."""
+        if self._copy and self._dump.endswith(self._copy):
+            del self._dump[-len(self._copy) :]
+        if self._copy is not None:
+            self._copy.clear()
+
+    def end_copy(self) -> None:
+        self._copy = None
+
     def _finish_message(self, messages: list[Message]) -> None:
         line = bytes(self._message or b"")
         self._message = None
@@ -371,3 +413,5 @@ class Parser:
 
     def _keep_text(self, text: bytes) -> None:
         self._dump += text[: max(0, _LIMIT_DUMP_BYTES - len(self._dump))]
+        if self._copy is not None:
+            self._copy += text[: max(0, _LIMIT_DUMP_BYTES - len(self._copy))]

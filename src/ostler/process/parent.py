@@ -46,12 +46,16 @@ def hear_of_parents_end() -> None:
 
 
 def adopt_orphans() -> None:
-    """From now on descendants of this process whose parent ends are its children. Raises OSError; nothing off Linux."""
+    """From now on descendants of this process whose parent ends are its children. Raises OSError; nothing off Linux.
+
+    PID 1 needs no leave: it adopts all that nobody else does.
+    """
     if ORPHANS_ARE_ADOPTED:
         prctl = ctypes.CDLL(None, use_errno=True).prctl
-        if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 and os.getpid() != 1:
             number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            cure = "allow it in the sandbox (seccomp), or leave preload_app off"
+            raise OSError(number, f"prctl(2) is denied ({os.strerror(number)}); {cure}")
 
 
 def wait_for_parent(pid: int, between: int, timeout_s: float) -> bool:

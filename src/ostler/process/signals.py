@@ -17,6 +17,8 @@ from types import FrameType
 from typing import Final
 
 from ostler import real
+from ostler.process.belongings import close_detached
+from ostler.process.signal_stack import widen
 
 _install = _signal.signal
 _set_wakeup_fd = _signal.set_wakeup_fd
@@ -45,6 +47,12 @@ MASTER_SIGNALS: Final[tuple[_signal.Signals, ...]] = (
     _signal.SIGUSR2,
     _signal.SIGWINCH,
 )
+
+_COUNTED: Final = frozenset((_signal.SIGTTIN, _signal.SIGTTOU))
+_CROWD: Final = 64
+"""So many numbers at once are a storm, of which some may be lost."""
+_AFTER_A_STORM: Final = 3
+"""For so many looks, handlers may tell of numbers that were dropped in it."""
 
 # What a worker ignores, because the kernel, systemd or `pkill` send it to every process (failures R9).
 WORKER_IGNORES: Final[tuple[_signal.Signals, ...]] = (
@@ -107,6 +115,9 @@ class SignalEdge:
     """
 
     def __init__(self, numbers: Iterable[int]) -> None:
+        self._noticed: set[int] = set()
+        self._crowded = 0
+        widen()  # faulthandler may be on, by PYTHONFAULTHANDLER or a configuration file
         self._reader, self._writer = real.pair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
@@ -121,6 +132,7 @@ class SignalEdge:
         ours = self._writer.fileno()
         if ours == -1:
             return
+        self._noticed.add(number)
         former = _set_wakeup_fd(ours, warn_on_full_buffer=False)
         if former == ours:
             return
@@ -139,10 +151,31 @@ class SignalEdge:
             try:
                 data = self._reader.recv(4096)
             except BlockingIOError:
-                return list(taken)
+                break
             if not data:
-                return list(taken)
+                break
             taken += data
+        if not self._crowded and len(taken) < _CROWD:
+            self._noticed.clear()
+            return list(taken)
+        return self._of_a_storm(taken)
+
+    def _of_a_storm(self, taken: bytearray) -> list[int]:
+        """The kernel takes some hundred numbers at a time, and drops the others: TERM may be among those. So whatever a
+        handler has noticed is heard once at least; and many of a kind once, unless they are counted.
+        """
+        self._crowded = _AFTER_A_STORM if len(taken) >= _CROWD else self._crowded - 1
+        found: list[int] = []
+        for number in (*taken, *sorted(self._noticed.difference(taken))):
+            self._noticed.discard(number)
+            if number in _COUNTED or number not in found:
+                found.append(number)
+        return found
+
+    def disown(self) -> None:
+        """In a process that the application has forked, which has let go of the wakeup (`leave_to_forks`)."""
+        close_detached(self._reader)
+        close_detached(self._writer)
 
     def close(self) -> None:
         """Stop listening. Handlers stay installed: they do nothing."""

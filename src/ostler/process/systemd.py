@@ -1,4 +1,5 @@
-"""What systemd says to a service and hears from it: sd_listen_fds(3) and sd_notify(3), without libsystemd.
+"""What systemd says to a service and hears from it: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3), without
+libsystemd.
 
 The environment is an argument, and what stands in it is text of somebody else: it is checked, never trusted to be well
 formed. Variables that were meant for this process are removed when they are read, as Gunicorn does: a child would take
@@ -56,14 +57,19 @@ def listen_fds(environ: MutableMapping[str, str], pid: int) -> tuple[Activated, 
     return tuple(Activated(FIRST_FD + index, given[index] or _UNNAMED) for index in range(int(text)))
 
 
+def listens(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a service manager wants to hear of us, at an address that we can speak to (vsock: is a machine's)."""
+    return environ.get("NOTIFY_SOCKET", "").startswith(("/", "@"))
+
+
 def notify(text: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Tell the service manager `READY=1` or the like, one assignment a line. False: nobody to tell, or it failed.
 
     Never waits: a manager whose queue is full misses the message.
     """
-    where = environ.get("NOTIFY_SOCKET", "")
-    if not where.startswith(("/", "@")):
+    if not listens(environ):
         return False
+    where = environ["NOTIFY_SOCKET"]
     # A leading @ stands for the NUL of an abstract socket.
     address = "\0" + where[1:] if where[0] == "@" else where
     try:
@@ -79,3 +85,20 @@ def meant_for_another(environ: Mapping[str, str], pid: int) -> str | None:
     """The LISTEN_PID of sockets that were passed to another process (`uv run ostler` and shell wrappers cause it)."""
     meant = environ.get("LISTEN_PID", "").strip()
     return meant if meant and meant != str(pid) and environ.get("LISTEN_FDS", "0") != "0" else None
+
+
+def watchdog_s(environ: Mapping[str, str], pid: int, heir: bool = False) -> float | None:
+    """How long the service manager bears our silence, in seconds; None: it does not watch process `pid`.
+
+    heir: it follows another master (USR2), whose pid is what WATCHDOG_PID still says.
+    """
+    text = environ.get("WATCHDOG_USEC", "").strip()
+    meant = environ.get("WATCHDOG_PID", "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) > 0):
+        return None
+    return int(text) / 1e6 if heir or not meant or meant == str(pid) else None
+
+
+def watches_another(environ: Mapping[str, str], pid: int) -> str | None:
+    """The WATCHDOG_PID of a watchdog that was meant for another process, as `meant_for_another`."""
+    return environ["WATCHDOG_PID"] if watchdog_s(environ, pid) is None and watchdog_s(environ, pid, heir=True) else None

@@ -8,9 +8,13 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Final
 
 from ostler import __version__
+from ostler.app.deadline import UNLIMITED
+from ostler.app.deadline import Limits as CallLimits
 from ostler.app.environ import EnvironTemplate
 from ostler.app.loader import interface_of
 from ostler.app.source import Source
@@ -19,6 +23,10 @@ from ostler.config.origins import DEFAULT_ORIGIN
 from ostler.config.settings import Settings
 from ostler.drivers.admission import Rules
 from ostler.drivers.doors import Doors
+from ostler.drivers.overdue import Overdue
+from ostler.drivers.shedding import Shedding
+from ostler.drivers.side_door import SideDoor, after_s
+from ostler.drivers.spare import REFUSAL
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.transfer import TransferSockets
 from ostler.errors import AppLoadError
@@ -27,8 +35,9 @@ from ostler.logline import fields
 from ostler.observe.scoreboard import Scoreboard
 from ostler.observe.span import SpanMaker
 from ostler.process.certificates import Certificates
-from ostler.process.channel import Channel
+from ostler.process.channel import Channel, RetireRequest
 from ostler.process.listeners import Listener
+from ostler.roles.inquest import roots_of
 from ostler.roles.journal import Journal
 from ostler.workers.base import HOSTED_ROWS, Parts, Worker
 from ostler.workers.foreign import Around, WorkerArguments
@@ -58,6 +67,8 @@ class WorkerStart:
     source: Source
     application: Application | None = None
     """Loaded already, by a mold. Signals are as the application left them then."""
+    slot: int = 0
+    """Of a mold: nothing."""
 
 
 def choose_kind(settings: Settings, application: object, log: logging.Logger) -> type[Worker]:
@@ -100,9 +111,10 @@ def assemble(  # noqa: PLR0913, PLR0917  one place calls it
     log = start.journal.logs.error
     constants = {
         "SERVER_SOFTWARE": SOFTWARE,
+        "ostler.deadline": UNLIMITED,
         "wsgi.errors": start.journal.logs.error_stream,
         "wsgi.file_wrapper": FileWrapper,
-        "wsgi.multiprocess": settings.workers > 1,
+        "wsgi.multiprocess": max(settings.workers, settings.workers_max) > 1,
         "wsgi.multithread": kind.multithread,
     }
     template = EnvironTemplate(settings, constants, os.environ)
@@ -116,6 +128,8 @@ def assemble(  # noqa: PLR0913, PLR0917  one place calls it
             has_permit=has_permit,
             client_limit=settings.worker_connections,
             log=log,
+            refusal=b"" if settings.is_tls else REFUSAL,
+            side_door=SideDoor(after_s(settings.queue_timeout)) if settings.queue_timeout else None,
         )
 
     loop = {
@@ -128,6 +142,9 @@ def assemble(  # noqa: PLR0913, PLR0917  one place calls it
         "request_buffering": settings.request_buffering,
         "spill_directory": settings.tmp_upload_dir,
         "on_tick": on_tick,
+        "overdue": _overdue(start),
+        "pressure": start.scoreboard.pressures.of(start.page),
+        "shedding": _shedding(start, template, spans),
         "log": log,
     }
     rows_there = start.scoreboard.rows
@@ -145,6 +162,33 @@ def assemble(  # noqa: PLR0913, PLR0917  one place calls it
             start.application is not None,
         )
     )
+
+
+def _shedding(start: WorkerStart, template: EnvironTemplate, spans: SpanMaker) -> Shedding | None:
+    settings, statsd = start.settings, start.journal.statsd
+    if not settings.queue_timeout:
+        return None
+    return Shedding(
+        timeout_s=settings.queue_timeout,
+        spared=(*settings.health_paths, *settings.readiness_path),
+        template=template,
+        observers=spans.observers,
+        pressure=start.scoreboard.pressures.of(start.page),
+        count=(lambda: None) if statsd is None else partial(statsd.increment, "gunicorn.request.shed", 1),
+        log=start.journal.logs.error,
+    )
+
+
+def _overdue(start: WorkerStart) -> Overdue | None:
+    """Who watches over application calls; None without `request_timeout`."""
+    settings = start.settings
+    limits = CallLimits(settings.request_timeout, settings.request_timeout_hard, settings.request_timeout_paths)
+    if limits.shortest_s == inf:
+        return None
+    log = start.journal.logs.error
+    overdue = Overdue(limits, start.scoreboard.page(start.page), log, roots_of(settings), settings.mask_query)
+    overdue.ask = lambda detail: start.channel.send(RetireRequest("request_timeout", detail))
+    return overdue
 
 
 def rows(settings: Settings) -> int:

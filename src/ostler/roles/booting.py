@@ -21,6 +21,9 @@ from ostler.app.source import Source
 from ostler.app.wsgi import Application
 from ostler.config.settings import Settings
 from ostler.errors import BootError, OstlerError
+from ostler.logline import fields
+from ostler.observe.causes import Cause, cure_for_boot
+from ostler.process import last_words, signal_stack
 from ostler.process.channel import BootFailed, Channel
 from ostler.process.signals import (
     CANCEL_SIGNAL,
@@ -69,8 +72,10 @@ def answer_while_booting(channel: Channel, abort: Handler, cancelled: Handler) -
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda *_: _leave_process(0))
     signal.signal(CANCEL_SIGNAL, cancelled)
+    last_words.tell(channel.fileno())  # before SIGABRT, which faulthandler takes as well
     signal.signal(signal.SIGABRT, abort)
     faulthandler.register(DUMP_SIGNAL, file=channel.fileno(), all_threads=True)
+    signal_stack.widen()
     unblock_all()
 
 
@@ -141,7 +146,9 @@ def tell_boot_failed(channel: Channel, log: logging.Logger, error: OstlerError) 
     """Say so, to the master and in the log; returns the exit status."""
     if isinstance(error, AppBootError) and error.traceback_text:
         # The summary goes to the master, whose line says what follows from it; the traceback is shown once, here.
-        log.error("the application raised while it was imported\n%s", error.traceback_text.rstrip())
+        cure = cure_for_boot(error.__cause__)
+        text = fields("the application raised while it was imported", error=error, cause=Cause.BOOT_FAILED, cure=cure)
+        log.error("%s\n%s", text, error.traceback_text.rstrip())
     status = error.exit_status if error.exit_status != 1 else BootError.exit_status
     channel.send(BootFailed(status, str(error)))
     return status

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ostler import real
+from ostler.config.settings import Settings
+from ostler.observe.diagnosis import Finding
 from ostler.observe.hooks import WorkerFacts
 from ostler.observe.scoreboard import Page
 from ostler.process.channel import Channel
 from ostler.process.listeners import Listener
 from ostler.roles.generation import Generation
+from ostler.roles.inquest import Sight
+from ostler.supervisor.events import Work
 
 _Poll = real.poll
 
@@ -34,6 +38,10 @@ class Child:
     promoting: bool = False  # a worker that was told to become a mold
     receives: bool = True  # of a worker that is ready: it takes connections of siblings
     silenced: bool = False  # its end of the channel is closed: nothing more will be read
+    last_words: str = ""  # of one that is dead: the text beside its messages (process/last_words.py)
+    sight: Sight | None = None  # of one that hangs, before it was asked for its stacks
+    finding: Finding | None = None  # of one that is ended for it
+    killed: bool = False  # the master has sent it SIGKILL
 
     @property
     def born(self) -> bool:
@@ -42,6 +50,10 @@ class Child:
     @property
     def page(self) -> Page | None:
         return None if self.facts is None else self.facts.page
+
+    @property
+    def settings(self) -> Settings:
+        return self.generation.settings
 
     @property
     def ours(self) -> tuple[int, ...]:
@@ -57,6 +69,8 @@ class Children:
         self.by_fd: dict[int, Child] = {}
         """By the master's end of the channel; those too that are not born yet."""
         self.by_pid: dict[int, Child] = {}
+        self.past = Work()
+        """What workers have done that are not here any more."""
 
     def add(self, child: Child) -> None:
         self.by_fd[child.channel.fileno()] = child
@@ -86,8 +100,16 @@ class Children:
             child.silenced = True
             self.poller.unregister(child.channel.fileno())
 
+    def remember_work(self, child: Child) -> None:
+        """It gives back its page, or will not serve any more."""
+        if child.page is not None:
+            past, work = self.past, child.page.work(0.0)
+            requests, errors = past.requests + work.requests, past.errors + work.errors
+            self.past = Work(requests, errors, past.busy_s + work.busy_s)
+
     def remove(self, child: Child) -> None:
         """It is gone, or was never there; its channel is closed."""
+        self.remember_work(child)
         self.by_pid.pop(child.pid, None)
         del self.by_fd[child.channel.fileno()]
         self.silence(child)

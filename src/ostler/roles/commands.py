@@ -1,4 +1,5 @@
-"""What the operator's commands make the master do, and who is told of what comes of it.
+"""What the operator's commands make the master do, and who is told of what comes of it: reloads and upgrades here, all
+others at the desk (desk.py).
 
 A reload that a command began is the same as one of HUP. The command is told of every line that the master logs of it,
 and of its end: of `ReloadEnded`, or, when a later reload overtook it, of that one's. A later one that fails overtakes
@@ -9,13 +10,34 @@ Rules for editing: a command that is gone (asker.gone) is told in vain, and harm
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from ostler.control.protocol import Command
-from ostler.control.server import Asker, Server
+from ostler.control.asker import Asker
+from ostler.control.protocol import Command, Request
+from ostler.control.server import Server
+from ostler.control.wire import Asked
 from ostler.logline import fields
 from ostler.roles.succession import Succession
 from ostler.supervisor.actions import ReloadEnded
 from ostler.supervisor.events import Event, SettingsAccepted, SettingsRejected
+
+_HERE = (Command.RELOAD, Command.UPGRADE, Command.FOLLOW)
+
+
+class Desk(Protocol):
+    """Who answers all others; see desk.py."""
+
+    @property
+    def deadline(self) -> float | None: ...
+    def begin(self, asker: Asker, request: Request, /) -> None: ...
+    def begin_asked(self, asker: Asker, asked: Asked, /) -> None: ...
+    def look(self, now: float, /) -> None: ...
+    def each_second(self) -> None: ...
+    def tell(self, text: str, /) -> None: ...
+    def reload_begins(self) -> None: ...
+    def reload_ended(self, ended: ReloadEnded, /) -> None: ...
+    def stop(self, why: str, /) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -33,12 +55,16 @@ class Commands:
 
     def __init__(
         self,
-        server: Server | None,
+        server: Server,
         succession: Succession,
         begin_reload: Callable[[str], None],
         begin_upgrade: Callable[[Asker], None],
+        desk: Desk,
     ) -> None:
         """begin_reload: is given who asked, as fields of a log line."""
+        self._desk = desk
+        self.open_file: Callable[[], None] = lambda: None
+        """Listens on the file, if there is to be one and no other master has it."""
         self._server = server
         self._begin_reload = begin_reload
         self._succession = succession
@@ -49,12 +75,21 @@ class Commands:
         self._promotion = "this master has no predecessor"
         self.refusal = ""
 
+    @property
+    def deadline(self) -> float | None:
+        """When `look` has something to do."""
+        return self._desk.deadline
+
     def hears(self, fd: int) -> bool:
-        return self._server is not None and self._server.hears(fd, self._begin)
+        return self._server.hears(fd, self._begin)
+
+    def look(self, now: float) -> None:
+        """In each turn of the loop."""
+        self._desk.look(now)
 
     def each_second(self) -> None:
-        if self._server is not None:
-            self._server.each_second()
+        self._server.each_second(self._begin)
+        self._desk.each_second()
         self._reloading = [each for each in self._reloading if not each.asker.gone]
         self._upgrading = [asker for asker in self._upgrading if not asker.gone]
         self._following = [asker for asker in self._following if not asker.gone]
@@ -63,6 +98,7 @@ class Commands:
         """A line that the master has logged: of a reload or an upgrade, as long as one is waited for."""
         for asker in (*(each.asker for each in self._reloading), *self._upgrading):
             asker.tell(text)
+        self._desk.tell(text)
 
     def pass_on(self, event: Event, tell: Callable[[Event], None]) -> None:
         """Give the supervisor what came of the configuration check. Who waited for that waits for what follows."""
@@ -71,6 +107,8 @@ class Commands:
             each.decided = True
             if isinstance(event, SettingsAccepted):
                 each.generation = event.spec.number
+        if isinstance(event, SettingsAccepted):
+            self._desk.reload_begins()
         tell(event)
         for each in decided:
             each.decided = False
@@ -79,6 +117,7 @@ class Commands:
 
     def reload_ended(self, ended: ReloadEnded) -> None:
         """Of the settings that are just decided about, or of a generation and of those that it has overtaken."""
+        self._desk.reload_ended(ended)
         for each in self._reloading:
             if ended.reload is None:
                 over = each.decided
@@ -88,8 +127,13 @@ class Commands:
             if over:
                 each.asker.end(ended.succeeded, ended.text)
 
+    def appear(self) -> None:
+        """The server begins: from now on it is heard on its file, too."""
+        self.open_file()
+
     def promoted(self, text: str) -> None:
         """The old master is gone. text: what those hear who ask for it, now or later."""
+        self.open_file()
         self._promotion = text
         _end(self._following, True, text)
         self._following = []
@@ -98,18 +142,25 @@ class Commands:
         """The server stops: nothing is begun from now on, and no reload will end."""
         self.refusal = why
         _end([each.asker for each in self._reloading], False, f"reload ended: {why}")
+        self._desk.stop(why)
 
     def close(self) -> None:
         """The master leaves."""
         _end(self._following, False, f"upgrade: {self.refusal}")
-        if self._server is not None:
-            self._server.close()
+        self._desk.close()
+        self._server.close()
 
     def close_in_child(self) -> None:
-        if self._server is not None:
-            self._server.close_in_child()
+        self._server.close_in_child()
 
-    def _begin(self, asker: Asker, command: Command) -> None:
+    def _begin(self, asker: Asker, request: Request | Asked) -> None:
+        if isinstance(request, Asked):
+            self._desk.begin_asked(asker, request)
+            return
+        command = request.command
+        if command not in _HERE:
+            self._desk.begin(asker, request)
+            return
         if self.refusal:
             asker.end(False, f"{command.value} refused: {self.refusal}")
             return
@@ -124,6 +175,8 @@ class Commands:
                 asker.end(True, self._promotion)
             case Command.FOLLOW:
                 self._following.append(asker)
+            case _:
+                pass
 
 
 def _asked_by(asker: Asker, command: Command) -> str:

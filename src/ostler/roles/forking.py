@@ -10,14 +10,15 @@ meaning "the master is dead": every channel but its own, those of workers that a
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic as _monotonic
 from typing import NoReturn
 
-from ostler.errors import OstlerError, reason_of
+from ostler.errors import OstlerError
 from ostler.observe.hooks import WorkerFacts
 from ostler.observe.scoreboard import WorkerState
 from ostler.process.channel import Channel, ForkWorker, LameDuckBegins
-from ostler.process.fork import fork
+from ostler.process.fork import fork, why_no_process
 from ostler.process.listener_text import describe
 from ostler.process.listeners import Listener
 from ostler.process.parent import adopt_orphans
@@ -67,9 +68,7 @@ class Forker:
         except OstlerError as error:
             page.state = WorkerState.FREE
             return ForkFailed(order.age, str(error))
-        facts = WorkerFacts(
-            order.age, os.getpid(), generation.settings, listeners, page, generation.journal.log
-        )
+        facts = WorkerFacts(order.age, os.getpid(), generation.settings, listeners, page, generation.journal.log)
         self._thread_warning.look(self._log())
         self._shared.hooks.pre_fork(facts)
         try:
@@ -77,7 +76,7 @@ class Forker:
         except OSError as error:
             self._shared.hook_arguments.forget(facts)
             page.state = WorkerState.FREE
-            return ForkFailed(order.age, reason_of(error))
+            return ForkFailed(order.age, why_no_process(error))
         self._children.add(child)
         if self.lame_duck:
             child.channel.send(LameDuckBegins())
@@ -92,7 +91,7 @@ class Forker:
                 self._adopts = True
             child = self._forked(order.age, generation, lambda own, masters: self._be_mold(order, own, masters))
         except OSError as error:
-            return ForkFailed(order.age, reason_of(error))
+            return ForkFailed(order.age, why_no_process(error))
         self._children.add(child)
         return Forked(order.age, child.pid)
 
@@ -116,6 +115,7 @@ class Forker:
     def promoted(self, child: Child) -> None:
         """A worker has become a mold: it serves no more, and as far as hooks go it has ended."""
         if (facts := child.facts) is not None:
+            self._children.remember_work(child)
             child.facts, child.listeners = None, ()
             self._say_that_it_ended(child.pid, facts)
 
@@ -134,9 +134,7 @@ class Forker:
             self._shared.facts.workers.pop(pid, None)
             facts.page.state = WorkerState.FREE
 
-    def _made(
-        self, order: Fork, generation: Generation, facts: WorkerFacts, listeners: tuple[Listener, ...]
-    ) -> Child:
+    def _made(self, order: Fork, generation: Generation, facts: WorkerFacts, listeners: tuple[Listener, ...]) -> Child:
         """Raises OSError."""
         if order.mold is None:
             child = self._forked(
@@ -214,7 +212,7 @@ class Forker:
                 listener.close()
         generation.journal.enter_worker()
         generation.surroundings.put_back()
-        run_worker(self._start(order.age, generation, channel, listeners, order.page))
+        run_worker(replace(self._start(order.age, generation, channel, listeners, order.page), slot=order.slot))
 
     def _be_mold(self, order: StartMold, channel: Channel, masters_end: Channel) -> NoReturn:
         generation = self._generations[order.generation]

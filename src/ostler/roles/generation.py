@@ -62,6 +62,8 @@ class Generation:
             canary_s=settings.reload_canary,
             refork_after=settings.refork_after,
             lame_duck_s=settings.lame_duck,
+            workers_min=settings.workers_min,
+            workers_max=settings.workers_max,
         )
 
 
@@ -102,7 +104,7 @@ class Maker:
         journal: Journal,
         certificates: Certificates | None,
     ) -> Generation:
-        pages = settings.workers * _PAGES_PER_WORKER + _SPARE_PAGES
+        pages = max(settings.workers, settings.workers_max) * _PAGES_PER_WORKER + _SPARE_PAGES
         board = Scoreboard(pages, rows(settings))
         return Generation(1, settings, listeners, journal, board, self._surroundings(), certificates)
 

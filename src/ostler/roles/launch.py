@@ -28,10 +28,12 @@ from ostler.process import inherited, systemd
 from ostler.process.daemon import Readiness, daemonize
 from ostler.process.listeners import AddressInUse, Listener, backlog_limit
 from ostler.process.passing import activate, take_over
+from ostler.process.pid_one import heed_stops, is_pid_one
 from ostler.process.reexec import HandOver, StartContext, handed_over
 from ostler.process.signals import MASTER_SIGNALS, SignalEdge, unblock_all
 from ostler.process.slots import SlotListeners
 from ostler.roles import reports
+from ostler.roles.container import tell_of_container
 from ostler.roles.generation import Maker, bind_options
 from ostler.roles.master import Master, Parts
 from ostler.roles.presence import Presence
@@ -74,11 +76,14 @@ def run_master(launch: Launch) -> int:
     hand_over = handed_over(os.environ, os.getppid())
     activated = systemd.listen_fds(os.environ, os.getpid())  # before the pid changes
     readiness = Readiness.of_nobody()
-    if settings.daemon and hand_over is None:
+    heed_stops()  # of embedders, too
+    if settings.daemon and hand_over is None and not is_pid_one():
         readiness = _daemonized(settings)
     try:
         return _Launcher(launch, hand_over, activated, readiness).run()
     except OstlerError as error:
+        if hand_over is None:
+            systemd.notify(f"STATUS={escape(str(error))}", launch.environ)
         if readiness.failed(error.exit_status, f"Error: {error}\n"):
             return error.exit_status  # the command that was typed says it
         raise
@@ -118,7 +123,7 @@ class _Launcher:
         if self.hand_over is not None:
             facts.old_master_pid = self.hand_over.parent_pid
         predecessor = 0 if self.hand_over is None else self.hand_over.parent_pid
-        presence = Presence(settings, predecessor, lambda: logs.error)
+        presence = Presence(settings, predecessor, lambda: logs.error, launch.environ)
         presence.appear()
         try:
             hooks = MasterHooks(facts, launch.hook_arguments, logs.error)
@@ -161,6 +166,7 @@ class _Launcher:
         reports.tell_notices(logs.error, self.settings)
         if self.settings.daemon and "NOTIFY_SOCKET" in os.environ:
             logs.error.warning("daemon: leave it off under systemd with Type=notify, which would wait for the command")
+        tell_of_container(logs.error, self.settings, os.environ)
         stale = loaded_before(self.settings)
         if stale:
             text = "the configuration imports modules of the application; HUP does not load these anew, USR2 does"
@@ -169,10 +175,16 @@ class _Launcher:
         if meant is not None:
             text = "systemd passed sockets to another process, and they are not used; let it start ostler directly"
             logs.error.warning(fields(text, listen_pid=meant))
+        watched = None if self.hand_over is not None else systemd.watches_another(os.environ, os.getpid())
+        if watched is not None:
+            text = "the watchdog of systemd is meant for another process, and hears nothing of this one"
+            logs.error.warning(fields(text, watchdog_pid=watched, cure="let systemd start ostler directly"))
         limit = backlog_limit()
         if limit is not None and self.settings.backlog > limit and self.settings.origin("backlog") != "default":
-            text = "backlog is above the kernel's limit, which counts; raise net.core.somaxconn or lower backlog"
-            logs.error.warning(fields(text, backlog=self.settings.backlog, somaxconn=limit))
+            text = "backlog is above the kernel's limit, which counts"
+            wanted = self.settings.backlog
+            cure = f"sysctl -w net.core.somaxconn={wanted}, or lower backlog"
+            logs.error.warning(fields(text, backlog=wanted, somaxconn=limit, cure=cure))
 
     def _listen(self, logs: Logs, edge: SignalEdge) -> SlotListeners:
         """On what we were given and what is to be opened; what nobody asks for is closed."""

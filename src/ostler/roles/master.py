@@ -23,22 +23,24 @@ from typing import Final
 
 from ostler import real
 from ostler.config.settings import Settings
-from ostler.control.server import Asker, Server, open_server
+from ostler.control.asker import Asker
 from ostler.errors import OstlerError
 from ostler.logline import fields
 from ostler.process.daemon import Readiness
 from ostler.process.fork import Death, reap
 from ostler.process.listeners import Listener
-from ostler.process.oom import OomKiller
 from ostler.process.reexec import HandOver, StartContext
 from ostler.process.signals import SignalEdge, name_of
 from ostler.roles import reports
 from ostler.roles.arbitration import Arbitration
 from ostler.roles.children import Child
-from ostler.roles.commands import Commands
+from ostler.roles.gauges import Gauges
 from ostler.roles.generation import Generation, Maker
+from ostler.roles.inquest import Inquest, Verdict
+from ostler.roles.load import Load
 from ostler.roles.perform import LEVELS, Performer
 from ostler.roles.presence import Presence
+from ostler.roles.reception import Orders, Reception
 from ostler.roles.reload import Reloader
 from ostler.roles.shared import Shared
 from ostler.roles.succession import Succession
@@ -89,16 +91,18 @@ class Master:
         self._shared = parts.shared
         self._edge = parts.edge
         self._presence = parts.presence
+        self._service = parts.presence.service
         self._readiness = parts.readiness
         self._first = parts.first
         self._next_second = _monotonic()
-        self._workers_seen = 0
         self._events: deque[Event] = deque()
         self._telling = False
         self._stopping = False
         self._supervisor = Supervisor(parts.first.scoreboard.pages)
         self._performer = Performer(parts.shared, parts.first)
-        self._oom = OomKiller()
+        self._gauges = Gauges(self._performer)
+        self.load = Load(self._performer)
+        self._inquest = Inquest()
         self._performer.poller.register(parts.edge.fileno(), select.POLLIN)
         self._ready: set[int] = set()  # workers, while an old master waits for them
         self._reloader = Reloader(parts.load_settings, parts.maker, self._performer, self._tell_of_reload, self._say)
@@ -107,7 +111,9 @@ class Master:
         self._arbitration = Arbitration(
             parts.shared.hook_arguments, parts.shared.facts, self._tell, self._answer_signal, lambda: self._log
         )
-        self._commands = Commands(self._open_server(), self._succession, self._reload, self._begin_upgrade)
+        reception = Reception(self._supervisor, self._performer, self._succession, self._reloader, self.load)
+        orders = Orders(self._reload, self._begin_upgrade, self._answer_signal, self._tell)
+        self._commands = reception.open(orders, parts.environ)
         if parts.hand_over is not None:
             self._succession.follow(parts.hand_over, parts.left_over)
         parts.shared.close_in_child = self._close_in_child
@@ -115,14 +121,7 @@ class Master:
         parts.shared.serves = self._serves
         parts.shared.told = self._commands.tell
         parts.shared.reload_ended = self._reload_ended
-        parts.shared.lame_duck = self._presence.lame_duck
-
-    def _open_server(self) -> Server | None:
-        found = open_server(os.getpid(), self._performer.poller, _monotonic)
-        if isinstance(found, Server):
-            return found
-        self._log.debug("%s", fields("commands are not heard; signals are", reason=found))
-        return None
+        parts.shared.lame_duck = self._service.lame_duck
 
     def run(self) -> int:
         names = reports.addresses(self._first.listeners.fronts(), self._first.settings)
@@ -133,6 +132,7 @@ class Master:
         except OstlerError:
             self._performer.generations.close_listeners()
             raise
+        self._commands.appear()
         self._arbitration.begin()
         self._hear_signals()
         self._tell(SettingsAccepted(self._first.spec))
@@ -153,6 +153,7 @@ class Master:
         why = self._performer.last_error or "stopped before it served"
         self._readiness.failed(status, f"Error: {why}\n")
         self._succession.failed(why)
+        self._service.ended(status, why)
         return status
 
     # -- the loop
@@ -175,6 +176,8 @@ class Master:
         now = _monotonic()
         self._reloader.expire(now)
         self._upgrade.look(now)
+        self._commands.look(now)
+        self._service.look(now, self._supervisor.health)
         if now >= self._next_second:
             self._next_second = now + _BEATS_EVERY_S
             self._each_second()
@@ -193,18 +196,13 @@ class Master:
         self._commands.each_second()
         self._shared.facts.old_master_pid = self._succession.predecessor or 0
         self._shared.facts.new_master_pid = self._succession.successor or 0
-        workers = len(list(self._performer.children.workers()))
-        if workers != self._workers_seen:
-            self._workers_seen = workers
-            self._performer.gauge("gunicorn.workers", self._workers_seen)
-        if self._performer.newest().settings.enable_backlog_metric:
-            queued = [listener.queued() for listener in self._performer.generations.listeners()]
-            if any(each is not None for each in queued):
-                self._performer.gauge("gunicorn.backlog", sum(each or 0 for each in queued), "histogram")
+        self._gauges.each_second()
+        if (seen := self.load.look()) is not None:
+            self._tell(seen)
 
     def _patience_ms(self) -> int:
-        upgrade = self._upgrade.deadline
-        times = [self._next_second, self._supervisor.next_deadline(), self._reloader.deadline, upgrade]
+        times = [self._next_second, self._supervisor.next_deadline(), self._reloader.deadline]
+        times += [self._upgrade.deadline, self._service.deadline, self._commands.deadline]
         nearest = min(when for when in times if when is not None)
         return max(0, math.ceil((nearest - _monotonic()) * 1000))
 
@@ -258,12 +256,13 @@ class Master:
 
     def _say(self, level: Level, text: str) -> None:
         """A line that an operator who waits for a reload or an upgrade sees as well."""
+        self._performer.incidents.note(level, text)
         self._log.log(LEVELS[level], "%s", text)
         self._commands.tell(text)
 
     def _reload_ended(self, ended: ReloadEnded) -> None:
         if not self._stopping:
-            self._presence.reloaded(ended.text)
+            self._service.reloaded(ended.succeeded, ended.text)
         self._commands.reload_ended(ended)
 
     def _serves(self) -> None:
@@ -271,7 +270,7 @@ class Master:
         self._presence.change(self._performer.serving.settings)
         self._readiness.ready()
         self._succession.serves()
-        self._presence.serves()
+        self._service.serves()
 
     @property
     def _log(self) -> logging.Logger:
@@ -301,13 +300,12 @@ class Master:
             self._hear_channel(child)
         if children.by_pid.get(death.pid) is not child:
             return  # what it said has buried it already (without a subreaper)
-        serving = " ".join(reports.serving(child))
+        verdict = Verdict()
         with self._border():
-            self._performer.forker.bury(child)  # first: its page may be given to another at once
-        killer = self._oom.explain() if death.signal == "SIGKILL" else ""
-        if death.peak_bytes:
-            serving = " ".join(filter(None, (f"peak_rss_mb={death.peak_bytes / 1e6:.0f}", serving)))
-        self._tell(ChildExited(death.pid, death.status, death.signal, serving, killer))
+            verdict = self._inquest.hold(child, death)
+        with self._border():
+            self._performer.bury(child)  # before it is told: its page may be given to another then
+        self._tell(ChildExited(death.pid, death.status, death.signal, verdict.serving, verdict.how))
 
     # -- what the operator says
 
@@ -372,7 +370,7 @@ class Master:
         self._look_for_others()
         another = self._succession.predecessor is not None or self._succession.successor is not None
         if not another:
-            self._presence.stops()
+            self._service.stops()
         self._tell(StopAsked(quick, lame_duck=not another))
 
     def _hang_up(self) -> None:
@@ -382,7 +380,7 @@ class Master:
             self._reload()
 
     def _reload(self, asked_by: str = "signal=SIGHUP") -> None:
-        self._presence.reloads()
+        self._service.reloads()
         self._reloader.begin(asked_by)
 
     def _succeed(self) -> None:
@@ -410,4 +408,5 @@ class Master:
         self._commands.close_in_child()
         self._succession.close_in_child()
         self._presence.close_in_child()
+        self._performer.offspring.close_in_child()
         self._readiness.close_in_child()

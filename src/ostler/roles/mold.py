@@ -27,7 +27,7 @@ from ostler import real
 from ostler.app.fork_safety import ImportWatch, summary
 from ostler.app.loader import apply_paths
 from ostler.app.wsgi import Application
-from ostler.errors import BootError, OstlerError, reason_of
+from ostler.errors import BootError, OstlerError
 from ostler.observe.hooks import WorkerFacts
 from ostler.process.channel import (
     Born,
@@ -38,10 +38,11 @@ from ostler.process.channel import (
     ForkRefused,
     ForkWorker,
     LogFiles,
+    LogLevel,
     Message,
     MoldIsReady,
 )
-from ostler.process.fork import flush_standard_streams, fork, fork_orphan, reap
+from ostler.process.fork import flush_standard_streams, fork, fork_orphan, reap, why_no_process
 from ostler.process.listener_text import rebuild
 from ostler.process.parent import ORPHANS_ARE_ADOPTED, die_with_parent, wait_for_parent
 from ostler.process.signals import CANCEL_SIGNAL, WORKER_IGNORES, ignore, let_go_of_wakeup, restore_default, unblock_all
@@ -51,6 +52,7 @@ from ostler.roles.assembly import WorkerStart
 from ostler.roles.booting import boot_signals, leave, load, prepare, same_process, tell_boot_failed
 from ostler.roles.presence import mold_title
 from ostler.roles.renewal import take_certificates
+from ostler.roles.troubles import tell_master
 from ostler.workers.kinds import kind_of
 
 BeWorker = Callable[[WorkerStart], NoReturn]
@@ -79,6 +81,7 @@ def run_mold(start: WorkerStart, be_worker: BeWorker) -> NoReturn:
     began = _monotonic()
     status = 1
     try:
+        tell_master(start.channel, start.journal.logs.error)
         die_with_parent(start.parent_pid)
         boot_signals(start.channel, lambda *_: leave(start.journal, 1), lambda *_: _leave_process(0))
         set_title(mold_title(start.settings))
@@ -199,6 +202,8 @@ class Mold:
                 self._fork(message)
             case LogFiles(names, fds, others=others):
                 self._model.journal.logs.take(names, fds, others=others)
+            case LogLevel(level):
+                self._model.journal.logs.change_level(level or None)
             case CertificateFiles(fds):
                 take_certificates(self._model.certificates, fds, self._log)
             case _:
@@ -216,7 +221,7 @@ class Mold:
             else:
                 fork(lambda: self._be_child(order, _getpid()))
         except OSError as error:
-            self._channel.send(ForkRefused(order.age, reason_of(error)))
+            self._channel.send(ForkRefused(order.age, why_no_process(error)))
         finally:
             for fd in order.fds:
                 _close(fd)
@@ -249,6 +254,7 @@ class Mold:
             parent_pid=model.parent_pid if ORPHANS_ARE_ADOPTED else os.getppid(),
             source=model.source,
             application=self._application,
+            slot=order.slot,
         )
         model.hook_arguments.arrive(_facts(start), order.attributes)
         self._be_worker(start)

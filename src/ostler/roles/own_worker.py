@@ -29,11 +29,14 @@ from ostler.config.usercode import describe_exception
 from ostler.drivers.loop import Loop
 from ostler.errors import BootError, OstlerError
 from ostler.logline import fields
+from ostler.observe.pressure import CpuShare
 from ostler.observe.scoreboard import WorkerState
+from ostler.process.belongings import Belongings
 from ostler.process.channel import (
     BootFailed,
     CertificateFiles,
     LogFiles,
+    LogLevel,
     LogsRequest,
     Message,
     Notice,
@@ -46,8 +49,9 @@ from ostler.process.parent import outlive_parent
 from ostler.process.signals import WORKER_IGNORES, ignore, let_go_of_wakeup
 from ostler.roles.assembly import WorkerStart
 from ostler.roles.booting import Handler, prepare, same_process
-from ostler.roles.orphans import ORPHAN_S, after, end_orphans
-from ostler.roles.recycling import Limits, Recycling, draw_request_limit
+from ostler.roles.changes import watch_files
+from ostler.roles.orphans import ORPHAN_S, after, end_orphans, parting_words
+from ostler.roles.recycling import Recycling, draw_request_limit
 from ostler.roles.worker import WorkerRole
 from ostler.workers.foreign import UserWorker
 
@@ -57,14 +61,16 @@ _UNHANDLED: Final = 255
 OURS_ALONE: Final = (
     "access_log_skip", "asgi_disconnect_grace_period", "asgi_lifespan", "asgi_loop", "body_min_rate", "body_timeout",
     "body_total_timeout", "casefold_http_method", "forwarder_headers", "handshake_timeout", "header_map",
-    "header_timeout", "lame_duck", "limit_request_body", "limit_request_field_size", "limit_request_fields",
-    "limit_request_line", "lingering_timeout", "permit_obsolete_folding", "permit_unconventional_http_method",
-    "permit_unconventional_http_version", "post_request", "pre_request", "protocol", "proxy_allow_ips",
-    "proxy_protocol", "readiness_path", "reload_canary", "reload_check", "remote_addr_from", "request_buffering",
-    "root_path", "secure_scheme_headers", "sendfile", "sni_certificates", "ssl_context", "strip_header_spaces",
-    "suppress_ragged_eofs", "threads", "tmp_upload_dir", "trusted_hops", "uwsgi_allow_ips",
-    "websocket_max_message_size", "worker_connections", "write_min_rate", "write_timeout", "ws_per_message_deflate",
-    "ws_ping_interval", "ws_ping_timeout",
+    "header_timeout", "health_paths", "lame_duck", "limit_request_body", "limit_request_field_size",
+    "limit_request_fields", "limit_request_line", "lingering_timeout", "permit_obsolete_folding",
+    "permit_unconventional_http_method", "permit_unconventional_http_version", "post_request", "pre_request",
+    "protocol", "proxy_allow_ips", "proxy_protocol", "queue_timeout", "readiness_path", "reload_canary",
+    "reload_check", "remote_addr_from", "request_buffering",
+    "request_timeout", "request_timeout_hard", "request_timeout_paths", "root_path", "secure_scheme_headers",
+    "sendfile", "sni_certificates", "ssl_context", "strip_header_spaces", "suppress_ragged_eofs", "threads",
+    "tmp_upload_dir", "trusted_hops", "uwsgi_allow_ips", "websocket_max_message_size",
+    "worker_connections", "write_min_rate", "write_timeout", "ws_per_message_deflate", "ws_ping_interval",
+    "ws_ping_timeout",
 )  # fmt: skip
 """Settings that our own loop acts on, and that a class with a loop of its own does not know, as far as we can tell."""
 
@@ -85,6 +91,8 @@ class OwnWorkerRole(WorkerRole):
         """Its run() has ended."""
         self._passing_on_logs = False
         self._listening = False
+        self._line = Belongings()
+        """The class may close what it likes, and the number of our channel may be its own then."""
 
     @property
     def user(self) -> UserWorker:
@@ -219,15 +227,16 @@ class OwnWorkerRole(WorkerRole):
         """It serves. Where the class says so in a thread that is not the main one, the kernel's signal stays on."""
         outlive_parent()
         if self.settings.reload:
-            self._watch_files()
+            self.watcher = watch_files(self.settings, self._changed, self.log)
         self.ready = True
         self.page.forget_work()
         self.page.state = WorkerState.BUSY  # siblings hand connections to idle ones, and it takes none
-        self.recycling = Recycling(Limits.draw(self.settings), self._ask_to_retire, self.log.log, now)
+        self.recycling = Recycling.begin(self.settings, self.page, self._ask_to_retire, self.log.log, now)
         vain = [name for name in OURS_ALONE if self.settings.origin(name) != "default"]
         if vain:
             self._notice("settings without effect on a worker class with a loop of its own", names=",".join(vain))
         self._listening = True
+        self._line.add("channel to the master", self.start.channel.fileno)
         real.Thread(self._listen, "ostler-orders").start()
         self.start.channel.send(Ready(round((now - self.began) * 1000), receives=False))
 
@@ -247,8 +256,10 @@ class OwnWorkerRole(WorkerRole):
     def _listen(self) -> None:
         poller = real.poll()
         poller.register(self.start.channel.fileno(), select.POLLIN)
+        load = CpuShare(self.start.scoreboard.pressures.of(self.start.page))
         while self._listening:
             ready = poller.poll(_TICK_MS)
+            load.tell(_monotonic())
             self._tick()
             if ready:
                 self._hear_master()
@@ -257,12 +268,12 @@ class OwnWorkerRole(WorkerRole):
         if self.loop is not None:
             super()._hear_master()
             return
-        messages = self.start.channel.receive()
+        messages = None if self._line.lost() else self.start.channel.receive()
         if messages is None:
             self._listening = False
             self._told = self.orphaned = True
-            self.log.error(fields("master is gone, worker leaves", pid=_getpid(), within_s=ORPHAN_S))
-            after(ORPHAN_S, lambda: end_orphans(self.start.scoreboard))
+            self.log.error("%s", parting_words(self.start.parent_pid))
+            after(ORPHAN_S, lambda: end_orphans(self.start.scoreboard, self.start.parent_pid))
             _kill(_getpid(), signal.SIGTERM)
             return
         for message in messages:
@@ -290,6 +301,8 @@ class OwnWorkerRole(WorkerRole):
                 if self.user.hears_of_logs:
                     self._passing_on_logs = True
                     _kill(_getpid(), signal.SIGUSR1)
+            case LogLevel(level):
+                self.logs.change_level(level or None)
             case CertificateFiles(fds):
                 for fd in fds:
                     os.close(fd)

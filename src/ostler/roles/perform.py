@@ -32,17 +32,21 @@ from ostler.process.channel import (
     Retire,
     RetireRequest,
     Stop,
+    Trouble,
 )
 from ostler.process.fork import Death, fork, send_signal
 from ostler.process.listeners import Listener
 from ostler.process.memory import total_pss_bytes
 from ostler.process.parent import ORPHANS_ARE_ADOPTED, die_with_parent
 from ostler.process.signals import CANCEL_SIGNAL, DUMP_SIGNAL
-from ostler.roles import reports
+from ostler.roles import inquest, reports, slow_boot, unreaped
 from ostler.roles.children import Child, Children
+from ostler.roles.crowds import is_full, waits_for
 from ostler.roles.forking import Forker
 from ostler.roles.generation import Generation
+from ostler.roles.incidents import Incidents
 from ostler.roles.living import LivingGenerations
+from ostler.roles.offspring import Offspring
 from ostler.roles.shared import Shared
 from ostler.roles.supplies import Supplies
 from ostler.supervisor.actions import (
@@ -61,13 +65,16 @@ from ostler.supervisor.actions import (
     OrderRetire,
     OrderStop,
     ReloadEnded,
+    ReportSlowBoot,
     ReportStacks,
+    ReportUnreaped,
     Send,
     StartMold,
     WorkersChanged,
 )
 from ostler.supervisor.events import (
     Beats,
+    Due,
     Event,
     Forked,
     ForkFailed,
@@ -83,11 +90,14 @@ _SIGNALS: Final = {
     Kick.QUIT: signal.SIGQUIT,
     Kick.CANCEL: CANCEL_SIGNAL,
     Kick.DUMP: DUMP_SIGNAL,
+    Kick.SHOW: DUMP_SIGNAL,
     Kick.ABORT: signal.SIGABRT,
     Kick.KILL: signal.SIGKILL,
 }
 LEVELS: Final = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 _NOT_BORN: Final = "the mold, or the process between, ended before the worker was born"
+
+_ToChild = OrderRetire | OrderPromote | OrderStop | Send | ReportSlowBoot | ReportStacks
 
 
 class Performer:
@@ -100,8 +110,10 @@ class Performer:
         self.poller = self.children.poller
         self.supplies = Supplies(self.generations, self.children, lambda: self.log)
         self.forker = Forker(shared, self.generations, self.children, lambda: self.log)
+        self.offspring = Offspring()
         self.finished: int | None = None
         self.last_error = ""  # of the supervisor
+        self.incidents = Incidents()
         self._noticed: set[tuple[int, str]] = set()  # what workers of a generation have said already
         self._serving = first
         self.adopt(first)
@@ -175,6 +187,8 @@ class Performer:
                 self.reopen_logs()
             elif isinstance(message, Notice):
                 self._pass_on(child, message.text)
+            elif isinstance(message, Trouble):
+                self.incidents.note(Level.ERROR if message.serious else Level.WARNING, escape(message.text))
             elif (fact := self._fact(child, message)) is not None:
                 facts.append(fact)
         return facts
@@ -237,12 +251,23 @@ class Performer:
         """About once a second: how the workers are doing."""
         workers = [(child.pid, facts.page) for child, facts in self.children.workers()]
         now = _monotonic()
-        return Beats({pid: page.last_beat for pid, page in workers}, {pid: page.work(now) for pid, page in workers})
+        return Beats(
+            {pid: page.last_beat for pid, page in workers},
+            {pid: page.work(now) for pid, page in workers},
+            {pid: Due(*page.dues) for pid, page in workers},
+            {child.pid: waits_for(child) for child, facts in self.children.workers() if is_full(facts.page)},
+        )
+
+    def bury(self, child: Child) -> None:
+        """It was reaped."""
+        self.offspring.end(child.pid)
+        self.forker.bury(child)
 
     def flush(self) -> None:
-        """About once a second: what a stopped child did not take."""
+        """About once a second: what a stopped child did not take, and whose second is over."""
         for child in self.children.all():
             child.channel.flush()
+        self.offspring.look(self.log)
 
     # -- orders
 
@@ -253,12 +278,15 @@ class Performer:
                 return self.forker.start_worker(action)
             case StartMold():
                 return self.forker.start_mold(action)
-            case OrderRetire() | OrderPromote() | OrderStop() | Send() | ReportStacks():
+            case OrderRetire() | OrderPromote() | OrderStop() | Send() | ReportSlowBoot() | ReportStacks():
                 child = self.children.by_pid.get(action.pid)
                 if child is not None:
                     self._to_child(child, action)
             case Log(level, text):
                 self._log(level, text)
+            case ReportUnreaped(pid, sentence):
+                self._log(Level.ERROR, unreaped.describe(pid, sentence))
+                unreaped.tell_stack(pid, self.shared.facts.pid, self.forker.leave_all, self.log)
             case MeasureMemory(text, pids):
                 self._measure(text, pids)
             case WorkersChanged() | GenerationServes() | LameDuck() | ReloadEnded():
@@ -268,6 +296,7 @@ class Performer:
             case CloseListeners():
                 self.generations.close_listeners()
             case Finish(status):
+                self.offspring.look(self.log, last=True)
                 self.finished = status
         return None
 
@@ -293,7 +322,7 @@ class Performer:
                 child.channel.send(LameDuckBegins())
         self.shared.lame_duck(seconds)
 
-    def _to_child(self, child: Child, order: OrderRetire | OrderPromote | OrderStop | Send | ReportStacks) -> None:
+    def _to_child(self, child: Child, order: _ToChild) -> None:
         match order:
             case OrderRetire():
                 self._order_retire(child, order)
@@ -303,9 +332,21 @@ class Performer:
             case OrderStop():
                 child.channel.send(Stop(self.generations.beside_master, child.ours))
             case Send(pid, kick):
+                if kick is Kick.DUMP:
+                    inquest.look(child)
+                self.offspring.note(child, kick)
                 send_signal(pid, _SIGNALS[kick])
-            case ReportStacks(_, sentence):
-                self.log.error("%s", reports.of_stacks(child, sentence))
+                if kick is Kick.KILL:
+                    child.killed = True
+                    self.offspring.end(pid)
+            case ReportSlowBoot(_, sentence):
+                self._log(Level.WARNING, slow_boot.describe(child, sentence))
+            case ReportStacks(_, sentence, why, goes_on):
+                record = reports.of_stacks(child, sentence, why)
+                if goes_on:
+                    child.finding = child.sight = None  # its death, later, has another cause
+                self.incidents.note(Level.ERROR, record)
+                self.log.error("%s", record)
 
     def _order_retire(self, child: Child, order: OrderRetire) -> None:
         if order.nobody_stays:
@@ -342,6 +383,7 @@ class Performer:
     def _log(self, level: Level, text: str) -> None:
         if level is Level.ERROR:
             self.last_error = text
+        self.incidents.note(level, text)
         try:
             self.log.log(LEVELS[level], "%s", escape(text))
         except Exception:  # noqa: BLE001  a filter or handler of the user's; the orders that follow must be carried out

@@ -1,4 +1,4 @@
-"""What the rest of the machine sees of the master: its pid file, its title in `ps`, and what systemd is told.
+"""What the rest of the machine sees of the master: its pid file, its title in `ps`, and `service`, which systemd sees.
 
 While an old master lives beside us (USR2), pid file and title carry ".2", as Gunicorn's; `promoted` takes it away. An
 old master that leaves does not remove its file: its successor replaces it by its own, so somebody is always named.
@@ -9,17 +9,15 @@ Rules for editing: failures after the start are logged and change nothing; only 
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from time import monotonic_ns as _monotonic_ns
 from typing import Final
 
 from ostler.config.settings import Settings
 from ostler.errors import OstlerError
-from ostler.logline import escape
-from ostler.process import systemd
 from ostler.process.pidfile import PidFile, is_held_by, remove_left
 from ostler.process.title import set_title
+from ostler.roles.service import Service
 
 _SUFFIX: Final = ".2"
 
@@ -39,8 +37,12 @@ def mold_title(settings: Settings) -> str:
 class Presence:
     """One per master."""
 
-    def __init__(self, settings: Settings, predecessor: int, log: Callable[[], logging.Logger]) -> None:
-        """predecessor: the pid of an old master that lives; 0: there is none. log: the current error log."""
+    def __init__(
+        self, settings: Settings, predecessor: int, log: Callable[[], logging.Logger], environ: Mapping[str, str]
+    ) -> None:
+        """predecessor: the pid of an old master that lives; 0: there is none. log: the current error log. environ: as
+        it was when this process was started.
+        """
         self._settings = settings
         self._second = bool(predecessor)
         self._predecessor = predecessor
@@ -48,8 +50,8 @@ class Presence:
         """The old master's pid file, if that may leave it to us."""
         self._log = log
         self._file: PidFile | None = None
-        self._reloading = False
         self._heir = 0
+        self.service = Service(environ, log, heir=self._second)
 
     def appear(self) -> None:
         """Raises PidFileError (an OstlerError) when another server holds the pid file, or it cannot be written."""
@@ -59,38 +61,15 @@ class Presence:
         self._file = self._created(path)
         self._set_title()
 
-    def serves(self) -> None:
-        """A generation's first worker is ready."""
-        if not self._reloading:
-            systemd.notify("READY=1\nSTATUS=Ostler serves")
-
-    def reloads(self) -> None:
-        """A reload begins."""
-        self._reloading = True
-        # The clock of sd_notify(3), by which `systemctl reload` knows which reload this is (Type=notify-reload).
-        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={_monotonic_ns() // 1000}\nSTATUS=Ostler reloads")
-
-    def reloaded(self, text: str) -> None:
-        """It is over, well or not. text: one line, how."""
-        self._reloading = False
-        systemd.notify(f"READY=1\nSTATUS={escape(text)}")
-
-    def lame_duck(self, seconds: float) -> None:
-        """The server stops in so many seconds."""
-        systemd.notify(f"STATUS=Ostler stops in {seconds:g} s, and serves until then")
-
-    def stops(self) -> None:
-        """The service ends with this process: no other master goes on."""
-        systemd.notify("STOPPING=1\nSTATUS=Ostler stops")
-
     def succeeded_by(self, pid: int) -> None:
         """From now on `pid` is the process that systemd should look after."""
-        systemd.notify(f"MAINPID={pid}")
+        self.service.succeeded_by(pid)
         self._heir = 0 if pid == _getpid() else pid
 
     def promoted(self) -> None:
         """The old master is gone."""
         self._second = False
+        self.service.promoted()
         self._set_title()
         if self._file is not None and self._settings.pidfile is not None:
             try:
@@ -132,6 +111,7 @@ class Presence:
 
     def close_in_child(self) -> None:
         """A worker must not hold the pid file's lock."""
+        self.service.close_in_child()
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close_in_child()

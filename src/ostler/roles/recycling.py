@@ -16,7 +16,9 @@ from typing import Final
 
 from ostler.config.settings import Settings
 from ostler.logline import fields
+from ostler.observe.scoreboard import Page
 from ostler.process import memory
+from ostler.roles.growth import Growth
 from ostler.supervisor.events import RetireReason
 
 PSS_EVERY_S: Final = 10.0
@@ -72,12 +74,18 @@ class Recycling:
     """Looks at one worker that serves."""
 
     def __init__(
-        self, limits: Limits, ask: Callable[[RetireReason, str], object], tell: Callable[[int, str], object], now: float
+        self,
+        limits: Limits,
+        ask: Callable[[RetireReason, str], object],
+        tell: Callable[[int, str], object],
+        now: float,
+        growth: Growth | None = None,
     ) -> None:
         """`ask` is called once at most, with the reason and what was measured; `tell` logs a line at a level.
 
-        now: when it became ready.
+        now: when it became ready. growth: of its memory.
         """
+        self._growth = growth
         self._limits = limits
         self._ask = ask
         self._tell = tell
@@ -87,6 +95,20 @@ class Recycling:
         """At least once, which is before it has served much."""
         self._asked = not (limits.age_s or limits.memory_bytes)
         self._measures = limits.memory_bytes > 0
+
+    @classmethod
+    def begin(
+        cls,
+        settings: Settings,
+        page: Page,
+        ask: Callable[[RetireReason, str], object],
+        tell: Callable[[int, str], object],
+        now: float,
+    ) -> "Recycling":
+        """That of a worker which is ready now."""
+        limits = Limits.draw(settings)
+        growth = Growth(page, now, limits.memory_bytes if settings.trace_memory else 0) if limits.memory_bytes else None
+        return cls(limits, ask, tell, now, growth)
 
     def look(self, now: float) -> None:
         """Ask to be replaced if that is due."""
@@ -107,13 +129,16 @@ class Recycling:
             self._measures = False
             text = "memory cannot be measured, max_worker_memory has no effect"
             self._tell(logging.INFO, fields(text, measure=limits.measured))
-        elif used > limits.memory_bytes:
+            return
+        if self._growth is not None:
+            self._growth.note(used, now)
+        if used > limits.memory_bytes:
             text = f"{limits.measured}_mb={used / _MB:.0f} limit_mb={limits.memory_bytes / _MB:.0f}"
             if first:
                 self._next_measure = now + LEAST_AGE_S
                 self._tell(logging.WARNING, f"a worker that has served nothing is above max_worker_memory {text}")
             else:
-                self._say("max_worker_memory", text)
+                self._say("max_worker_memory", text + (self._growth.words() if self._growth is not None else ""))
 
     def _say(self, reason: RetireReason, detail: str) -> None:
         self._asked = True

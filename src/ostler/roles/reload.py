@@ -15,9 +15,9 @@ from typing import Final
 
 from ostler.config.settings import Settings, keep_until_restart, restart_needed
 from ostler.config.usercode import ConfigFileError
-from ostler.errors import ConfigError, OstlerError, reason_of
+from ostler.errors import ConfigError, OstlerError
 from ostler.logline import fields
-from ostler.process.fork import Death, Trial
+from ostler.process.fork import Death, Trial, why_no_process
 from ostler.process.parent import die_with_parent
 from ostler.roles import reports
 from ostler.roles.generation import Generation, Maker
@@ -50,6 +50,10 @@ class Reloader:
         self._again = ""  # who asked again during the check
         self.deadline: float | None = None  # of the check
 
+    def checks(self) -> bool:
+        """Whether a configuration is looked at just now."""
+        return self._trial is not None
+
     def begin(self, asked_by: str) -> None:
         """Check the configuration, now or once more after the check that runs. asked_by: fields of a log line."""
         if self._trial is not None:
@@ -61,7 +65,7 @@ class Reloader:
         try:
             self._trial = Trial(self._try_settings, self._performer.forker.leave_all)
         except OSError as error:
-            self._reject(f"cannot fork: {reason_of(error)}")
+            self._reject(f"cannot fork: {why_no_process(error)}")
             return
         self.deadline = _monotonic() + CHECK_S
         self._performer.poller.register(self._trial.fileno(), select.POLLIN)

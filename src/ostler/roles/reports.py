@@ -9,55 +9,52 @@ import re
 import threading
 import traceback
 from collections.abc import Iterable
-from time import monotonic as _monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from ostler import real
 from ostler.config.sections import ENTRIES
 from ostler.config.setting import Support
 from ostler.config.settings import Settings
 from ostler.logline import escape, fields
-from ostler.observe.scoreboard import Page
+from ostler.observe.causes import Cause
 from ostler.process.certificates import Certificates
-from ostler.process.channel import Channel
 from ostler.process.listeners import Listener
+from ostler.roles import inquest
+from ostler.roles.inquest import Subject
+from ostler.supervisor.deadlines import BOOT_TIMEOUT, GRACEFUL_TIMEOUT, TIMEOUT
 
-_SHOWN_REQUESTS: Final = 10
 _STDERR: Final = 2
 _UNUSED: Final = frozenset(entry.name for entry in ENTRIES if entry.support is Support.UNUSED)
 
 
-class Reported(Protocol):
-    """A worker or a mold as the master keeps it. page: None for a mold."""
+_ASKED_FOR: Final = re.compile(r"(Current t|T)hread 0x")
+_OWN_WORDS: Final = re.compile(r"^(Fatal Python error|os\._exit\()", re.MULTILINE)
+"""Stacks that somebody has asked for (`ostler stacks`) begin with a thread; those of an end with words."""
+_INSTEAD: Final = {BOOT_TIMEOUT: Cause.BOOT_SLOW, GRACEFUL_TIMEOUT: Cause.SLOW_STOP}
+"""What to say of a hang whose stacks tell nothing more than that it is one."""
 
-    @property
-    def pid(self) -> int: ...
-    @property
-    def channel(self) -> Channel: ...
-    @property
-    def page(self) -> Page | None: ...
+Reported = Subject
 
 
-def serving(child: Reported) -> list[str]:
-    """What the child's page shows as being served, oldest first: `request="GET /" for_s=1.2`."""
-    now = _monotonic()
-    in_flight = [] if child.page is None else child.page.in_flight()
-    shown = [fields("", request=what, for_s=now - since).strip() for since, what in in_flight]
-    more = len(shown) - _SHOWN_REQUESTS
-    return [*shown[:_SHOWN_REQUESTS], f"more_requests={more}"] if more > 0 else shown
-
-
-def of_stacks(child: Reported, sentence: str) -> str:
-    """One record: the sentence, the requests, and the stacks that have arrived on the channel."""
-    stacks = child.channel.take_dump().rstrip() or "(no stack dump arrived)"
-    requests = serving(child)
-    return "\n".join([" ".join([escape(sentence), *requests[:1]]), *requests[1:], stacks])
+def of_stacks(child: Reported, sentence: str, why: str = "") -> str:
+    """One record, of a child that is to be ended: in its first line the sentence, the oldest request, where the
+    application is, why and what to do; then the other requests, what it served before, and the stacks that have arrived
+    on the channel. why: what is ended by it, a cause of supervisor/deadlines.py.
+    """
+    stacks = child.channel.take_dump().rstrip()
+    requests = inquest.in_flight(child)
+    words = inquest.words_of(inquest.of_hang(child, stacks, _INSTEAD.get(why)))
+    # Tools look for these words of Gunicorn's.
+    gunicorn = fields("", gunicorn_says=f"WORKER TIMEOUT (pid:{child.pid})").strip() if why == TIMEOUT else ""
+    first = " ".join(filter(None, (escape(sentence), *requests[:1], words, gunicorn)))
+    rest = filter(None, (*requests[1:], inquest.last_served(child), stacks or "(no stack dump arrived)"))
+    return "\n".join((first, *rest))
 
 
 def tell_unexpected_text(log: logging.Logger, child: Reported) -> None:
     """What a dying worker wrote beside its messages: faulthandler's words about a crash, for one."""
-    text = child.channel.take_dump().strip()
-    if text:
+    text = (child.last_words or child.channel.take_dump()).strip()
+    if text and not (child.sight is None and _ASKED_FOR.match(text) and not _OWN_WORDS.search(text)):
         log.error("%s\n%s", fields("worker left a stack dump", pid=child.pid), text)
 
 

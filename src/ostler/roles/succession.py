@@ -20,10 +20,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, NoReturn, Protocol
 
 from ostler import real
-from ostler.errors import OstlerError, reason_of
+from ostler.errors import OstlerError
 from ostler.logline import escape, fields
 from ostler.observe.capture import STANDARD
-from ostler.process.fork import Death, fork
+from ostler.process.fork import Death, fork, why_no_process
 from ostler.process.inherited import HAND_ON
 from ostler.process.listeners import Listener
 from ostler.process.parent import hear_of_parents_end
@@ -121,12 +121,12 @@ class Succession:
         try:
             reader, writer = _pipe()
         except OSError as error:
-            return f"cannot make a pipe: {reason_of(error)}"
+            return f"cannot make a pipe: {why_no_process(error)}"
         try:
             pid = fork(lambda: self._become_new(pre_exec, writer))
         except OSError as error:
             _close(reader)
-            return f"cannot fork: {reason_of(error)}"
+            return f"cannot fork: {why_no_process(error)}"
         finally:
             _close(writer)
         os.set_blocking(reader, False)

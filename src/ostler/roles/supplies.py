@@ -23,9 +23,7 @@ from ostler.roles.living import LivingGenerations
 
 
 class Supplies:
-    def __init__(
-        self, generations: LivingGenerations, children: Children, log: Callable[[], logging.Logger]
-    ) -> None:
+    def __init__(self, generations: LivingGenerations, children: Children, log: Callable[[], logging.Logger]) -> None:
         """log: the current error log."""
         self._generations = generations
         self._children = children

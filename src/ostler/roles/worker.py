@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any, Final, cast
 
 from ostler import real
-from ostler.app.loader import parse_app
 from ostler.app.readiness import READINESS, AnyReadiness
 from ostler.drivers.loop import Loop
 from ostler.errors import BootError, OstlerError
@@ -32,6 +31,7 @@ from ostler.process.channel import (
     CertificateFiles,
     LameDuckBegins,
     LogFiles,
+    LogLevel,
     LogsRequest,
     Message,
     NotPromoted,
@@ -44,9 +44,7 @@ from ostler.process.channel import (
 from ostler.process.descriptors import make_room_for
 from ostler.process.parent import die_with_parent, outlive_parent
 from ostler.process.server_names import drop_undecodable_names
-from ostler.process.signals import (
-    SignalEdge,
-)
+from ostler.process.signals import SignalEdge
 from ostler.process.title import set_title
 from ostler.process.watch import Watcher
 from ostler.roles.assembly import WorkerStart, assemble, choose_kind
@@ -60,13 +58,15 @@ from ostler.roles.booting import (
     same_process,
     tell_boot_failed,
 )
+from ostler.roles.changes import watch_files
 from ostler.roles.mold import BeWorker, Mold
-from ostler.roles.orphans import ORPHAN_S, after, end_orphans
+from ostler.roles.orphans import ORPHAN_S, after, end_orphans, parting_words
 from ostler.roles.presence import worker_title
 from ostler.roles.promotion import Promotion, make_room_on_stack
-from ostler.roles.recycling import Limits, Recycling, draw_request_limit
+from ostler.roles.recycling import Recycling, draw_request_limit
 from ostler.roles.renewal import take_certificates
 from ostler.roles.warmup import Warmup
+from ostler.roles.watchman import Watchman
 from ostler.supervisor.events import RetireReason
 from ostler.workers.base import Worker
 from ostler.workers.foreign import Around
@@ -101,6 +101,7 @@ class WorkerRole:
         self.readiness: AnyReadiness | None = None
         self.recycling: Recycling | None = None
         self.watcher: Watcher | None = None
+        self.watchman: Watchman | None = None
         self.promotion = Promotion(start.settings)
         self.ready = False
         self.lame_duck = False
@@ -179,6 +180,7 @@ class WorkerRole:
         worker = assemble(start, kind, application, self._spans(), self._tick, around)
         worker.begin()
         self.worker, self.loop = worker, worker.loop
+        worker.loop.leave = self._leave_now
         self._serve_signals(self.loop)
         self.loop.watch(start.channel.fileno(), self._hear_master)
         return worker
@@ -187,12 +189,16 @@ class WorkerRole:
         outlive_parent()
         self.page.beat(_monotonic())
         if self.settings.reload:  # before Ready: from then on a changed file must be noticed
-            self._watch_files()
+            self.watcher = watch_files(self.settings, self._changed, self.log)
         self._warm_up()
+        assert self.edge is not None
+        self.watchman = Watchman(self.start, worker, self.edge, self.log)
         worker.serve()
 
     def _end(self, worker: Worker | None) -> int:
         """Everything is served. worker: None, of one that was not ours."""
+        if self.watchman is not None:
+            self.watchman.end()
         if self.check_failed:
             self.hooks.worker_exit()
             return BootError.exit_status
@@ -227,7 +233,7 @@ class WorkerRole:
         self.page.beat(now)
         self.ready = True
         self._end_readiness()
-        self.recycling = Recycling(Limits.draw(self.settings), self._ask_to_retire, self.log.log, now)
+        self.recycling = Recycling.begin(self.settings, self.page, self._ask_to_retire, self.log.log, now)
         loop.open_doors()  # before others retire because of us
         self.start.channel.send(Ready(round((now - self.began) * 1000)))
 
@@ -291,6 +297,8 @@ class WorkerRole:
                 loop.stop()
             case LogFiles(names, fds, others=others):
                 self.logs.take(names, fds, others=others)
+            case LogLevel(level):
+                self.logs.change_level(level or None)
             case CertificateFiles(fds):
                 take_certificates(self.start.certificates, fds, self.log)
             case LameDuckBegins():
@@ -307,8 +315,8 @@ class WorkerRole:
         """The master is dead: finish what runs, within a second, and take siblings along that cannot."""
         self.orphaned = True
         loop.unwatch(self.start.channel.fileno())
-        self.log.error(fields("master is gone, worker leaves", pid=os.getpid(), within_s=ORPHAN_S))
-        after(ORPHAN_S, lambda: end_orphans(self.start.scoreboard))
+        self.log.error("%s", parting_words(self.start.parent_pid))
+        after(ORPHAN_S, lambda: end_orphans(self.start.scoreboard, self.start.parent_pid))
         loop.abandon()
 
     def _stop_quickly(self) -> None:
@@ -348,21 +356,10 @@ class WorkerRole:
     def _tick(self) -> None:
         """About once a second, in whichever thread leads."""
         self.start.journal.flush()
+        if self.watchman is not None:
+            self.watchman.look(_monotonic())
         if self.recycling is not None:
             self.recycling.look(_monotonic())
-
-    def _watch_files(self) -> None:
-        settings = self.settings
-        self.log.warning("reload is on; use it in development only")
-        package = parse_app(settings.wsgi_app).module if settings.wsgi_app else None
-        self.watcher = Watcher(
-            self._changed,
-            package=package,
-            engine=settings.reload_engine,
-            extra_files=settings.reload_extra_files,
-            notice=self.log.warning,
-        )
-        self.watcher.start()
 
     def _changed(self, filename: str) -> None:
         self.log.info(fields("file changed, worker asks to be replaced", file=filename))

@@ -20,7 +20,8 @@ class Kick(Enum):
 
     QUIT = "quit"  # leave now, in order
     CANCEL = "cancel"  # leave, unless you serve already: then you will be told to retire
-    DUMP = "dump"  # write the stacks of all threads into the channel
+    DUMP = "dump"  # write the stacks of all threads into the channel: you will be killed
+    SHOW = "show"  # the same, and go on
     ABORT = "abort"  # worker_abort hook, then leave
     KILL = "kill"
 
@@ -109,7 +110,27 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class ReportStacks:
-    """One error record: the sentence, what the worker was serving, and the stacks that it has dumped."""
+    """One error record: the sentence, what the worker was serving, and the stacks that it has dumped. why: the cause
+    for which it is ended (deadlines.py). goes_on: it is not ended; its stacks were asked for by SHOW.
+    """
+
+    pid: int
+    sentence: str
+    why: str = ""
+    goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSlowBoot:
+    """One warning: the sentence, and the line at which the stacks that it has dumped show the boot."""
+
+    pid: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUnreaped:
+    """One error: the sentence, and what the kernel says of a process that outlives KILL."""
 
     pid: int
     sentence: str
@@ -165,7 +186,9 @@ Action = (
     | ReloadEnded
     | MeasureMemory
     | Send
+    | ReportSlowBoot
     | ReportStacks
+    | ReportUnreaped
     | Log
     | WorkersChanged
     | GenerationServes

@@ -13,7 +13,9 @@ from ostler.supervisor.actions import (
     OrderPromote,
     OrderRetire,
     OrderStop,
+    ReportSlowBoot,
     ReportStacks,
+    ReportUnreaped,
     Send,
 )
 from ostler.supervisor.handle import Handle, State
@@ -28,6 +30,7 @@ from ostler.supervisor.policy import (
 )
 
 TIMEOUT = "timeout"
+REQUEST_TIMEOUT = "request timeout"
 GRACEFUL_TIMEOUT = "graceful timeout"
 BOOT_TIMEOUT = "boot timeout"
 FORK_TIMEOUT = "fork timeout"
@@ -105,30 +108,33 @@ def expire(handle: Handle, silent_s: float, now: float) -> list[Action]:
         case State.RETIRING:
             return dump(handle, GRACEFUL_TIMEOUT, now)
         case State.DUMPING:
-            return [ReportStacks(_pid(handle), _report(handle, silent_s, now)), *_after_dump(handle, now)]
+            return [ReportStacks(_pid(handle), _report(handle, silent_s, now), handle.cause), *_after_dump(handle, now)]
         case State.QUITTING | State.ABORTED:
             return _kill(handle, now)
         case State.KILLED:
             handle.deadline = None
             what = "fork is not answered" if handle.pid is None else f"{handle.role.value} outlives KILL"
             text = f"{what}, going on without it {handle.tag} after_s={UNREAPED_S:.0f}"
-            return [Log(Level.ERROR, text)]
+            return [Log(Level.ERROR, text) if handle.pid is None else ReportUnreaped(handle.pid, text)]
         case State.READY:
             handle.deadline = None
     return []
 
 
-def slow_boot(handle: Handle, spec: GenerationSpec) -> list[Action]:
-    """A boot takes long: say so once."""
+def slow_boot(handle: Handle, spec: GenerationSpec, now: float) -> list[Action]:
+    """A boot takes long: say so once, and where it is, for which its stacks need a moment to arrive."""
+    if handle.pid is not None and not handle.shown:
+        handle.shown, handle.slow_at = True, now + DUMP_S
+        return [Send(handle.pid, Kick.SHOW)]
     handle.slow_at = None
     limit = f"{spec.boot_timeout_s:g}" if spec.boot_timeout_s > 0 else "off"
     text = f"{handle.role.value} is still booting {handle.tag} for_s={SLOW_BOOT_S:.0f} boot_timeout_s={limit}"
-    return [Log(Level.WARNING, text)]
+    return [Log(Level.WARNING, text) if handle.pid is None else ReportSlowBoot(handle.pid, text)]
 
 
 def _after_dump(handle: Handle, now: float) -> list[Action]:
     # Only a hung worker is asked to abort: its worker_abort hook may tell more. The others were asked before.
-    if handle.cause == TIMEOUT and not handle.is_mold:
+    if handle.cause in (TIMEOUT, REQUEST_TIMEOUT) and not handle.is_mold:
         handle.enter(State.ABORTED, now + ABORT_S)
         return [Send(_pid(handle), Kick.ABORT)]
     return _kill(handle, now)
@@ -142,11 +148,13 @@ def _kill(handle: Handle, now: float) -> list[Action]:
 def _report(handle: Handle, silent_s: float, now: float) -> str:
     if handle.cause == TIMEOUT:
         return f"worker timeout {handle.tag} silent_s={silent_s:.1f}"
+    if handle.cause == REQUEST_TIMEOUT:
+        return f"request timeout, and its worker could not act {handle.tag} silent_s={silent_s:.1f}"
     if handle.cause == BOOT_TIMEOUT:
         return f"{handle.role.value} boot timeout {handle.tag} boot_s={now - handle.forked_at:.1f}"
     if handle.cause == FORK_TIMEOUT:
         return f"mold does not fork {handle.tag} asked_s={FORK_ANSWER_S:.1f}"
-    return fields(f"worker did not finish in time {handle.tag}", cause=handle.cause)
+    return fields(f"worker did not finish in time {handle.tag}", limit=handle.cause)
 
 
 def _pid(handle: Handle) -> int:

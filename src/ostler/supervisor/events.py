@@ -10,7 +10,9 @@ from typing import Literal
 
 from ostler.supervisor.policy import GenerationSpec
 
-RetireReason = Literal["max_requests", "max_worker_age", "max_worker_memory", "reload", "signal"]
+RetireReason = Literal[
+    "max_requests", "max_worker_age", "max_worker_memory", "reload", "signal", "request_timeout", "stuck"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +99,18 @@ class WorkerAsksToRetire:
 
 @dataclass(frozen=True, slots=True)
 class ChildExited:
-    """A child was reaped. Either `status` or `signal` is set; `serving` is what its page showed, as text, or empty.
+    """A child was reaped. Either `status` or `signal` is set; `serving` is what its page showed, with the place and the
+    cure, as fields of a log line, or empty.
 
-    killer: of a SIGKILL, what the system says about who has sent it, as a clause; empty when it does not say.
+    how: a clause about a death that the master has not caused: who has sent the SIGKILL, what a signal means, who ended
+    the process; empty when nobody can say.
     """
 
     pid: int
     status: int | None
     signal: str | None
     serving: str = ""
-    killer: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +126,27 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """When the nearest deadlines of a worker's application calls are (`request_timeout`); 0.0 and infinity: never."""
+
+    soft_at: float
+    hard_at: float
+
+
+NOTHING_DUE = Due(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Beats:
-    """Last heartbeat of each worker's page, and what it has done, by pid; told about once a second."""
+    """Last heartbeat of each worker's page, and what it has done, by pid; told about once a second.
+
+    due: of those that serve with `request_timeout`. full: of those that have no free thread, whether somebody waits.
+    """
 
     last: Mapping[int, float]
     work: Mapping[int, Work] = field(default_factory=dict)
+    due: Mapping[int, Due] = field(default_factory=dict)
+    full: Mapping[int, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +162,19 @@ class CapacityAsked:
     """TTIN (+1) or TTOU (-1)."""
 
     delta: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSeen:
+    """About once a second, where workers are scaled. busy_share: the part of their capacity that was used, 0 to 1.
+    queued: connections and requests that wait; queue_time_s: for how long the oldest request has. has_room: the memory
+    limit allows one worker more.
+    """
+
+    busy_share: float
+    queued: int
+    queue_time_s: float
+    has_room: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +219,7 @@ Event = (
     | Beats
     | StopAsked
     | CapacityAsked
+    | LoadSeen
     | ExtraAsked
     | WorkerUnwanted
     | ExtrasOver

@@ -18,6 +18,7 @@ class Generations:
     def __init__(self) -> None:
         self._specs: dict[int, GenerationSpec] = {}
         self._configured = 0  # `workers` of the committed settings; TTIN and TTOU move only the goal
+        self._scales = False  # its goal follows the load
         self.committed: int | None = None
         self.candidate: int | None = None
         self.goal = 0
@@ -71,5 +72,9 @@ class Generations:
 
     def _adopt_workers(self, spec: GenerationSpec) -> None:
         # An override by TTIN or TTOU stands until the file itself says another number (failures R10); WINCH until HUP.
-        if spec.workers != self._configured or self.goal == 0:
+        # What the load asks for stands within its bounds, as long as there are some.
+        scales, self._scales = self._scales, spec.workers_max > 0
+        if spec.workers != self._configured or self.goal == 0 or (scales and not self._scales):
             self._configured = self.goal = spec.workers
+        elif self._scales:
+            self.goal = min(max(self.goal, spec.workers_min), spec.workers_max)

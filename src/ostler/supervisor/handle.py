@@ -66,6 +66,7 @@ class Handle:
         "ready_at",
         "renew",
         "role",
+        "shown",
         "slot",
         "slow_at",
         "state",
@@ -84,6 +85,7 @@ class Handle:
         self.ready_at: float | None = None
         self.deadline: float | None = None  # when the state's patience ends
         self.slow_at: float | None = None  # when a slow boot is mentioned
+        self.shown = False  # its stacks were asked for, to say where the slow boot is
         self.asked: RetireReason | None = None  # it asked to be replaced
         self.cause = ""  # why the master ends it, once it does
         self.mold: int | None = None
@@ -131,9 +133,10 @@ def how_it_ended(handle: Handle, event: ChildExited) -> str:
         return f"{ending}, before the master killed it: {handle.cause}"
     if handle.state is State.QUITTING and event.signal == "SIGKILL":
         return f"killed by master: {handle.cause}" if handle.cause else ending
-    if event.signal == "SIGKILL":
-        return f"{ending}, {event.killer or 'not sent by the master; out of memory?'}"
-    return ending
+    if was_expected(handle, event):
+        return ending
+    how = event.how or ("not sent by the master; out of memory?" if event.signal == "SIGKILL" else "")
+    return f"{ending}, {how}" if how else ending
 
 
 def was_expected(handle: Handle, event: ChildExited) -> bool:

@@ -6,8 +6,8 @@ Rules for editing: constants say why they have their value; no decision is taken
 from dataclasses import dataclass
 from typing import Final
 
-# A boot that takes this long is worth a line; boot_timeout ends it.
-SLOW_BOOT_S: Final = 30.0
+# A boot that takes this long is worth a line, which says where it is; boot_timeout ends it.
+SLOW_BOOT_S: Final = 10.0
 
 # Between the order to dump stacks and the report: faulthandler needs milliseconds, a swapping machine more.
 DUMP_S: Final = 0.4
@@ -48,7 +48,7 @@ class GenerationSpec:
     preload: a mold forks its workers. surge, max_unavailable: processes beyond the goal, and workers missing of it,
     while others are replaced; not both 0. canary_s: how long its first worker is watched; 0: not at all. refork_after:
     requests after which a worker becomes the mold, the last one again and again; 0: no more. lame_duck_s: between the
-    stop that is asked and the stop.
+    stop that is asked and the stop. workers_min, workers_max: between which numbers it is scaled; 0: not at all.
     """
 
     number: int
@@ -62,6 +62,8 @@ class GenerationSpec:
     canary_s: float = 0.0
     refork_after: tuple[int, ...] = ()
     lame_duck_s: float = 0.0
+    workers_min: int = 0
+    workers_max: int = 0
 
 
 class Backoff:

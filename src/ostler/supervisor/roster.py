@@ -25,6 +25,8 @@ class Roster:
         self._by_age: dict[int, Handle] = {}
         self._by_pid: dict[int, Handle] = {}
         self._next_age = 1
+        self.spawned = 0
+        """How many workers were begun so far."""
 
     def __iter__(self) -> Iterator[Handle]:
         """Oldest first. The roster may change meanwhile."""
@@ -39,6 +41,7 @@ class Roster:
 
     def add(self, slot: int, generation: int, now: float) -> Handle:
         """A new BOOTING worker. The caller has seen that `free_pages` is not 0."""
+        self.spawned += 1
         return self._enter(slot, generation, heapq.heappop(self._free_pages), now)
 
     def add_mold(self, generation: int, now: float) -> Handle:

@@ -23,6 +23,7 @@ from ostler.supervisor.events import (
     ExtrasOver,
     Forked,
     ForkFailed,
+    LoadSeen,
     MoldDeclined,
     MoldReady,
     PromotionRefused,
@@ -40,13 +41,16 @@ from ostler.supervisor.extras import Extras
 from ostler.supervisor.fleet import Fleet
 from ostler.supervisor.generations import Generations
 from ostler.supervisor.handle import Handle, State, how_it_ended, was_expected
+from ostler.supervisor.health import Health
 from ostler.supervisor.heartbeats import Heartbeats
 from ostler.supervisor.molds import Molds
-from ostler.supervisor.policy import EARLY_DEATH_S, FORK_ANSWER_S, GOAL_SHARE_OF_PAGES, QUIT_S, TRIAL_FORK_FAILURES
+from ostler.supervisor.overdue import Overdue
+from ostler.supervisor.policy import EARLY_DEATH_S, FORK_ANSWER_S, QUIT_S, TRIAL_FORK_FAILURES
 from ostler.supervisor.reconcile import Reconciler
 from ostler.supervisor.refork import Refork
 from ostler.supervisor.reload import Reload
 from ostler.supervisor.roster import Roster
+from ostler.supervisor.scaling import Scaling
 from ostler.supervisor.stop import Stop
 
 _Said = (
@@ -74,8 +78,11 @@ class Supervisor:
         self._refork = Refork(self._fleet, self._molds, self._reload)
         self._stop = Stop(self._fleet, self._molds, self._reload)
         self._extras = Extras(self._fleet)
+        self._scaling = Scaling(self._fleet, self._reload)
         self._reconciler = Reconciler(self._fleet, self._molds, self._reload, self._refork, self._extras)
         self._heartbeats = Heartbeats()
+        self.health = Health(self._fleet, self._heartbeats)
+        self._overdue = Overdue(self._fleet, self._heartbeats)
         self._finished = False
         self._exit_status = 0
 
@@ -112,6 +119,7 @@ class Supervisor:
         canary = self._reload.canary
         times = [fleet.boot.until, fleet.early_death.until, fleet.fork.until]
         times += [self._stop.until or 0.0, canary.until if canary is not None else 0.0, self._molds.calm_at]
+        times += self._overdue.next_at()
         for handle in fleet.roster:
             times += [when for when in (handle.deadline, handle.slow_at) if when is not None]
         spent = any(handle.deadline is not None and handle.deadline <= fleet.now for handle in fleet.roster)
@@ -136,15 +144,15 @@ class Supervisor:
                 self._note_beats(event)
             case StopAsked(quick, lame_duck):
                 self._stop.ask(quick=quick, lame_duck=lame_duck)
-            case CapacityAsked(delta):
-                self._change_goal(delta)
+            case CapacityAsked() | LoadSeen():
+                self._scaling.note(event)
             case ExtraAsked():
                 self._extras.ask()
             case ExtrasOver():
                 self._extras.end()
             case WorkersDismissed():
                 self._extras.clear()
-                self._dismiss()
+                self._scaling.dismiss()
             case Tick():
                 pass
             case _:
@@ -252,7 +260,8 @@ class Supervisor:
             self._molds.note_changed(handle.generation, again=handle.asked == "reload")
         handle.asked = event.reason
         detail = f" {event.detail}" if event.detail else ""
-        self._log(Level.INFO, f"worker asks to be replaced {handle.tag} reason={event.reason}{detail}")
+        level = Level.WARNING if event.reason == "max_worker_memory" else Level.INFO
+        self._log(level, f"worker asks to be replaced {handle.tag} reason={event.reason}{detail}")
 
     def _note_exited(self, handle: Handle, event: ChildExited) -> None:
         self.roster.remove(handle.age)
@@ -309,16 +318,19 @@ class Supervisor:
         for handle in beating:
             limit_s = self.generations.spec(handle.generation).timeout_s
             if 0 < limit_s < self._heartbeats.silent_s(handle):
-                self._hangs(handle)
+                self._hangs(handle, deadlines.TIMEOUT)
+        serving = self.roster.workers(State.READY, State.RETIRING)
+        for handle in self._overdue.note(event, serving):
+            self._hangs(handle, deadlines.REQUEST_TIMEOUT)
         self._reload.note_beats()
         self._refork.note_beats()
 
-    def _hangs(self, worker: Handle) -> None:
+    def _hangs(self, worker: Handle, cause: str) -> None:
         on_trial = worker.state is State.READY and worker.generation == self.generations.on_trial
-        self._fleet.order(*deadlines.dump(worker, deadlines.TIMEOUT, self._fleet.now))
-        self._refork.note_refused(worker, deadlines.TIMEOUT)
+        self._fleet.order(*deadlines.dump(worker, cause, self._fleet.now))
+        self._refork.note_refused(worker, cause)
         if on_trial:
-            self._reload.note_lost(worker, deadlines.TIMEOUT)
+            self._reload.note_lost(worker, cause)
 
     def _boot_failed(self, handle: Handle, status: int, summary: str) -> None:
         number, role = handle.generation, handle.role.value
@@ -343,34 +355,14 @@ class Supervisor:
         if handle.is_mold and not taken_back and not self._fleet.degraded:
             self._fleet.degrade(f"the mold of generation {handle.generation} did not start ({summary})")
 
-    # -- the operator
-
-    def _change_goal(self, delta: int) -> None:
-        old = self.generations.goal
-        new = old + delta
-        if self._fleet.stop_asked or self.generations.base is None:
-            return
-        if new < 1:
-            self._log(Level.WARNING, "one worker is the least; TTOU ignored")
-        elif new > self.roster.pages // GOAL_SHARE_OF_PAGES:
-            self._log(Level.WARNING, f"{old} workers are the most this master made room for; TTIN ignored")
-        else:
-            self.generations.goal = new
-            self._reload.report_goal(old)
-
-    def _dismiss(self) -> None:
-        old = self.generations.goal
-        if not self._fleet.stop_asked and old:
-            self._log(Level.INFO, "workers dismissed; TTIN or HUP brings workers back")
-            self.generations.goal = 0
-            self._reload.report_goal(old)
-
     # -- time
 
     def _expire(self) -> None:
+        self._overdue.expire()
         for handle in self.roster:
             if handle.slow_at is not None and handle.slow_at <= self._fleet.now:
-                self._fleet.order(*deadlines.slow_boot(handle, self.generations.spec(handle.generation)))
+                spec = self.generations.spec(handle.generation)
+                self._fleet.order(*deadlines.slow_boot(handle, spec, self._fleet.now))
             if handle.deadline is not None and handle.deadline <= self._fleet.now:
                 self._expire_one(handle)
         self._reload.expire()

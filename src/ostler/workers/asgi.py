@@ -61,8 +61,10 @@ class AsgiWorker(EventedWorker):
             log=parts.log,
             grace_s=settings.asgi_disconnect_grace_period,
             sendfile=settings.sendfile,
+            watch=parts.overdue,
         )
         self._page = parts.loop["page"]
+        self._overdue = parts.overdue
         doors = parts.make_doors(lambda: True)
         reactor = AsgiReactor(start=self._adapter.start, streams=True, rows=parts.rows, doors=doors, **parts.loop)
         reactor.is_idle = self._is_idle
@@ -89,7 +91,7 @@ class AsgiWorker(EventedWorker):
     # -- the end ---------------------------------------------------------------------------------------------
 
     def _is_idle(self) -> bool:
-        return not self._adapter.tasks
+        return len(self._adapter.tasks) <= (0 if self._overdue is None else self._overdue.stranded)
 
     def _begin_drain(self) -> None:
         if self._over_at == inf:

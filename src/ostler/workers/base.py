@@ -1,7 +1,7 @@
-"""What every worker kind shares: its parts, and the walk of one exchange through them.
+"""What every worker kind shares: what it is, and the parts that it is put together from.
 
-A kind decides who turns the loop and who runs the application, and nothing else. `ExchangeRunner` is the path of a WSGI
-request between the loop, the adapter and the span.
+A kind decides who turns the loop and who runs the application, and nothing else. The path of a WSGI request between
+both is in exchanges.py.
 
 Editing rules: a kind's module imports its library inside `prepare` and later, never at the top: kinds are looked at
 where the library is missing.
@@ -9,21 +9,30 @@ where the library is missing.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self, cast
 
-from ostler.app.environ import Environ, EnvironTemplate
-from ostler.app.wsgi import Application, Response, WsgiAdapter
-from ostler.app.wsgi_input import body_stream
+from ostler import real
+from ostler.app.environ import EnvironTemplate
+from ostler.app.wsgi import Application, WsgiAdapter
 from ostler.config.settings import Settings
-from ostler.drivers.client import Client
 from ostler.drivers.crew import Crew
 from ostler.drivers.doors import Doors
 from ostler.drivers.loop import Loop
+from ostler.drivers.overdue import Overdue
 from ostler.drivers.reactor import Reactor
+from ostler.errors import OstlerError
+from ostler.logline import fields
+from ostler.observe.causes import Cause, cure_for
 from ostler.observe.span import SpanMaker
+from ostler.workers.exchanges import ExchangeRunner
 from ostler.workers.foreign import Around, Runner
+from ostler.workers.timed import ThreadWay, TimedRunner, Way
+
+_NO_THREADS: Final = "the system refuses threads"
+
+_log: Final = logging.getLogger("gunicorn.error")
 
 HOSTED_ROWS: Final = 16
 """Of the exchanges that run at once, so many are shown one by one, where their number has no other bound than
@@ -50,11 +59,22 @@ class Parts:
     inherited: bool = False
     """A mold has imported the application, in another process: event loops that are there are not ours to run."""
 
-    def wsgi_runner(self) -> Runner:
-        """Runs the application, which is one for WSGI."""
-        application = cast(Application, self.application)
-        runner = ExchangeRunner(WsgiAdapter(application, self.template, self.log, self.settings.sendfile), self.spans)
+    @property
+    def overdue(self) -> Overdue | None:
+        """Who watches over application calls; None without `request_timeout`."""
+        return cast("Overdue | None", self.loop.get("overdue"))
+
+    def wsgi_runner(self, way: Callable[[], Way]) -> Runner:
+        """Runs the application, which is one for WSGI. `way`: how calls of this kind are looked at and interrupted."""
+        adapter = WsgiAdapter(cast(Application, self.application), self.template, self.log, self.settings.sendfile)
+        runner = ExchangeRunner(adapter, self.spans)
+        if self.overdue is not None:
+            runner = TimedRunner(adapter, self.spans, self.overdue, way())
         return runner if self.around is None else self.around(runner)
+
+
+class ThreadsRefused(OstlerError):
+    """The system has no threads to give, and without them nobody is served."""
 
 
 class Worker(ABC):
@@ -74,6 +94,9 @@ class Worker(ABC):
 
     has_only_threads: ClassVar[bool] = True
     """A dump of threads shows all places where the application waits."""
+
+    goes_on_in_forks: ClassVar[bool] = False
+    """A process that the application forks keeps the loop: greenlets of the application run there."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
@@ -125,11 +148,43 @@ class ThreadedWorker(Worker):
         super().__init__(reactor)
         self.reactor = reactor
         self.threads = threads
+        self.failure: BaseException | None = None
+        """Of a thread that led; nobody would notice that it is missing."""
+
+    way: ClassVar[Callable[[], Way]] = ThreadWay
+    """How an overdue call is interrupted."""
 
     @classmethod
     def permits(cls, threads: int) -> int:
         """How many application calls may run at once."""
         return threads
+
+    def start(self, work: Callable[[], object], names: Sequence[str], least: int) -> list[real.Thread]:
+        """Threads that do `work`. What that raises ends the worker, by `serve`. Fewer than `names`, but not than
+        `least`, where the system has no more to give. Raises ThreadsRefused.
+        """
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001  the border of a thread
+                self.failure = self.failure or error
+                self.reactor.finish()
+
+        started: list[real.Thread] = []
+        for name in names:
+            thread = real.Thread(guarded, name)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError) as error:
+                words = {"started": len(started), "wanted": len(names), "error": error}
+                line = fields(_NO_THREADS, **words, cause=Cause.THREADS, cure=cure_for(Cause.THREADS))
+                if len(started) < least:
+                    raise ThreadsRefused(line) from error
+                _log.warning("%s", line)
+                break
+            started.append(thread)
+        return started
 
     @classmethod
     def assemble(cls, parts: Parts) -> Self:
@@ -139,43 +194,8 @@ class ThreadedWorker(Worker):
         reactor = Reactor(
             crew=crew,
             leader_beats=cls.leader_beats,
-            run_exchange=parts.wsgi_runner(),
+            run_exchange=parts.wsgi_runner(cls.way),
             doors=parts.make_doors(lambda: crew.has_permit),
             **parts.loop,
         )
         return cls(reactor, threads)
-
-
-class ExchangeRunner:
-    """Runs the application for complete exchanges; the loop calls it with a client and a permit."""
-
-    def __init__(self, adapter: WsgiAdapter, spans: SpanMaker) -> None:
-        self._adapter = adapter
-        self._spans = spans
-
-    def fail(self, client: Client, permit: int, error: BaseException) -> None:
-        """Answer the client's exchange with a 500, without a call of the application. Never raises."""
-        exchange = client.exchange
-        assert exchange is not None
-        response = Response(exchange, client)
-        span = self._spans.begin(permit, exchange.head)
-        self._adapter.fail(error, exchange, response)
-        span.end({}, response.status, response.fields, exchange.started, exchange.chunked, exchange.body_sent)
-
-    def __call__(self, client: Client, permit: int) -> None:
-        """Serve the client's exchange. Never raises."""
-        exchange = client.exchange
-        assert exchange is not None
-        adapter = self._adapter
-        response = Response(exchange, client)
-        span = self._spans.begin(permit, exchange.head)
-        environ: Environ = {}
-        try:
-            environ = adapter.environ_for(client.environ, exchange, client, response)
-            environ["wsgi.input"] = body_stream(client.body, client.complete, exchange, client)
-            span.pre_request(exchange.peer, environ["wsgi.url_scheme"])
-        except BaseException as error:  # noqa: BLE001  a hook is user code, and may raise SystemExit
-            adapter.fail(error, exchange, response)
-        else:
-            adapter.serve(environ, exchange, client, response)
-        span.end(environ, response.status, response.fields, exchange.started, exchange.chunked, exchange.body_sent)

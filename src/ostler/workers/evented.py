@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any, Final
 
+from ostler.app.telling import tell
 from ostler.config.usercode import describe_exception
 from ostler.drivers.hosted import Hosted
 from ostler.logline import fields
@@ -110,7 +111,7 @@ class EventedWorker(Worker):
 
     def _report(self, sentence: str, error: BaseException | None, **more: object) -> None:
         if error is None:
-            self._log.error(fields(sentence, **more))
+            tell(self._log, logging.ERROR, fields(sentence, **more))
             return
         summary, traceback_text = describe_exception(error)
-        self._log.error(f"{fields(sentence, **more, error=summary)}\n{traceback_text.rstrip()}")
+        tell(self._log, logging.ERROR, f"{fields(sentence, **more, error=summary)}\n{traceback_text.rstrip()}")

@@ -7,8 +7,9 @@ Editing rules: as workers/green.py. eventlet's documentation is the reference: e
 """
 
 import contextlib
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, Self, cast
 
@@ -47,7 +48,8 @@ class EventletWorker(GreenWorker):
     def _library(self) -> Green:
         import eventlet
 
-        return Green(eventlet.spawn_n, _EventletWaiting(), _EventletWatch, forked=_leave_hub, park=lambda: None)
+        waiting = _EventletWaiting()
+        return Green(eventlet.spawn_n, waiting, _EventletWatch, forked=_leave_hub, park=lambda: None, soon=_soon)
 
 
 _left_hubs: Final[list[object]] = []
@@ -60,7 +62,10 @@ def _leave_hub() -> None:
     """
     from eventlet import hubs
 
-    _left_hubs.append(hubs.get_hub())
+    left: Any = hubs.get_hub()
+    if sys.platform == "linux":
+        left.poll = real.epoll()  # its own: else what is taken out of the hub here is taken out of the worker's, too
+    _left_hubs.append(left)
     hubs.use_hub()
 
 
@@ -84,6 +89,12 @@ class _Input:
     def get_socket(self) -> object:
         """The client's socket, from which nothing was taken yet."""
         return self._sock
+
+
+def _soon(call: Callable[[], object]) -> None:
+    from eventlet import hubs
+
+    hubs.get_hub().schedule_call_global(0, call)
 
 
 class _EventletWatch:

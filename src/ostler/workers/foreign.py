@@ -17,11 +17,11 @@ from ostler.drivers.client import Client
 from ostler.observe.hooks import HookArguments, WorkerFacts
 
 Runner = Callable[[Client, int], None]
-"""Serves a client's exchange; of workers.base.ExchangeRunner's shape: a client, the row of its page. Never raises."""
+"""Serves a client's exchange, as exchanges.ExchangeRunner does: a client, the row of its page. Never raises."""
 
 
 class Served(Protocol):
-    """What runs exchanges; workers.base.ExchangeRunner fits."""
+    """What runs exchanges; workers.exchanges.ExchangeRunner fits."""
 
     def __call__(self, client: Client, permit: int) -> None: ...
     def fail(self, client: Client, permit: int, error: BaseException) -> None:

@@ -8,6 +8,7 @@ Editing rules: as workers/green.py. gevent's documentation is the reference: gev
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from typing import Any, Final
 
 from ostler import real
@@ -43,7 +44,13 @@ class GeventWorker(GreenWorker):
     def _library(self) -> Green:
         import gevent
 
-        return Green(gevent.spawn, _GeventWaiting(), _GeventWatch, forked=lambda: None, park=_park)
+        return Green(gevent.spawn, _GeventWaiting(), _GeventWatch, forked=lambda: None, park=_park, soon=_soon)
+
+
+def _soon(call: Callable[[], object]) -> None:
+    import gevent
+
+    gevent.get_hub().loop.run_callback(call)
 
 
 def _park() -> None:

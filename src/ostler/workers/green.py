@@ -22,15 +22,18 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from types import FrameType, ModuleType
-from typing import Final, NoReturn, Protocol, Self
+from typing import Any, Final, NoReturn, Protocol, Self
 
 from ostler import real
+from ostler.app.deadline import Deadline
 from ostler.drivers.hosted import Hosted
 from ostler.drivers.live import Live
 from ostler.drivers.waiting import Waiting
-from ostler.errors import BootError
+from ostler.errors import BootError, RequestTimeout
 from ostler.logline import fields
-from ostler.workers.base import ExchangeRunner, Parts, Worker
+from ostler.workers.base import Parts, Worker
+from ostler.workers.foreign import Runner
+from ostler.workers.places import in_application
 
 _KNOWING: Final = ("eventlet", "gevent", "ssl")
 """Who has the classes as they were, and means it."""
@@ -65,6 +68,43 @@ class Green:
     """In a process that the application has forked, at once: what of the hub it must not share."""
     park: Callable[[], object]
     """There, in the main greenlet: let others run as long as there are any. May raise."""
+    soon: Callable[[Callable[[], object]], object]
+    """Call it in the hub, where it may switch to a greenlet that waits. In the main greenlet."""
+
+
+class GreenWay:
+    """A call in a greenlet (timed.Way). All of it happens in one thread, while that greenlet waits."""
+
+    title = "Greenlet"
+
+    def __init__(self, soon: Callable[[Callable[[], object]], object]) -> None:
+        from greenlet import getcurrent
+
+        self._here: Callable[[], Any] = getcurrent
+        self._soon = soon
+
+    def enter(self, _deadline: Deadline) -> Any:
+        """See `Way`."""
+        return self._here()
+
+    def frame(self, place: Any) -> FrameType | None:
+        """See `Way`."""
+        found: FrameType | None = place.gr_frame
+        return found
+
+    def interrupt(self, deadline: Deadline, place: Any) -> bool:
+        """See `Way`."""
+
+        def throw() -> None:
+            if not (deadline.left or deadline.interrupted) and in_application(place.gr_frame):
+                deadline.interrupted = True
+                place.throw(RequestTimeout(deadline.reason))
+
+        self._soon(throw)
+        return deadline.interrupted
+
+    def calm(self, _place: Any) -> None:
+        """See `Way`: what is thrown is there at once."""
 
 
 class GreenWorker(Worker):
@@ -73,6 +113,7 @@ class GreenWorker(Worker):
     multithread = True
     renews_loop = True
     has_only_threads = False
+    goes_on_in_forks = True
 
     def __init__(self, parts: Parts) -> None:
         self._green = self._library()
@@ -86,7 +127,7 @@ class GreenWorker(Worker):
         )
         super().__init__(self._hosted)
         self._serves = False
-        self._run = parts.wsgi_runner()
+        self._run = parts.wsgi_runner(lambda: GreenWay(self._green.soon))
         self._log = parts.log
 
     @classmethod
@@ -162,7 +203,7 @@ class GreenWorker(Worker):
         """After `prepare`, and after the last fork."""
 
 
-def serve_exchange(run: ExchangeRunner, live: Live) -> None:
+def serve_exchange(run: Runner, live: Live) -> None:
     """In a greenlet of its own: the application, and what comes after it."""
     try:
         run(live.client, live.row)

@@ -5,7 +5,6 @@ answered by the leader; only a slow one costs a second thread, which takes the l
 application code: it is free for signal handlers.
 """
 
-from ostler import real
 from ostler.workers.base import ThreadedWorker
 
 
@@ -17,12 +16,12 @@ class ThreadWorker(ThreadedWorker):
 
     def serve(self) -> None:
         """See `Worker`."""
-        threads = [real.Thread(self._work, f"ostler-{number}") for number in range(self.threads + 1)]
-        for thread in threads:
-            thread.start()
+        threads = self.start(self._work, [f"ostler-{number}" for number in range(self.threads + 1)], least=2)
         self.reactor.done.wait()
         for thread in threads:
             thread.join(timeout_s=0.2)
+        if self.failure is not None:
+            raise self.failure
 
     def _work(self) -> None:
         reactor = self.reactor

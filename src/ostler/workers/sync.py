@@ -5,14 +5,15 @@ milliseconds loses the lead to the standby thread, which reads, flushes, keeps d
 and never runs application code; the main thread takes the lead back when its queue is empty.
 """
 
-from ostler import real
 from ostler.workers.base import ThreadedWorker
+from ostler.workers.timed import MainWay
 
 
 class SyncWorker(ThreadedWorker):
     """One application call at a time."""
 
     leader_beats = False
+    way = MainWay
 
     @classmethod
     def permits(cls, threads: int) -> int:
@@ -22,15 +23,19 @@ class SyncWorker(ThreadedWorker):
     def serve(self) -> None:
         """See `Worker`."""
         reactor, crew = self.reactor, self.reactor.crew
-        standby = real.Thread(self._stand_by, "ostler-standby")
         crew.pick_up()
-        standby.start()
+        threads = self.start(self._stand_by, ["ostler-standby"], least=0)
         while not reactor.finished:
             reactor.lead(may_run=True)
             crew.reclaim(reactor.wake)
-        standby.join(timeout_s=1.0)
+        for thread in threads:
+            thread.join(timeout_s=1.0)
+        if self.failure is not None:
+            raise self.failure
 
     def _stand_by(self) -> None:
         reactor = self.reactor
         while not reactor.finished and reactor.crew.stand_by():
             reactor.lead(may_run=False)
+        if reactor.overdue is not None and reactor.overdue.stranded:
+            reactor.leave()  # nobody else can: the main thread does not come back

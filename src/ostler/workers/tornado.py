@@ -14,6 +14,8 @@ import warnings
 from asyncio import AbstractEventLoop
 from typing import ClassVar, Final, Self
 
+from ostler.app.exhaustion import hint
+from ostler.app.telling import tell
 from ostler.app.tornado import TornadoAdapter
 from ostler.drivers.hosted import Hosted
 from ostler.logline import fields
@@ -23,6 +25,7 @@ from ostler.workers.green import require
 
 LEAST: Final = (6, 4)
 """The first for Python 3.12."""
+_TOLD: Final = "_ostler_told"
 
 
 class TornadoWorker(EventedWorker):
@@ -39,6 +42,7 @@ class TornadoWorker(EventedWorker):
             spans=parts.spans,
             loop=loop,
             log=parts.log,
+            watch=parts.overdue,
         )
         self._adapter = adapter
         reactor = Hosted(
@@ -63,6 +67,9 @@ class TornadoWorker(EventedWorker):
         _lend_log(self._log)
 
     def _outlive(self, error: BaseException) -> None:
+        if _TOLD in vars(error):
+            return  # it comes once more, out of Tornado's callback of the handler's task
+        vars(error)[_TOLD] = True
         self._log.warning(fields("a handler wanted to end the worker, which goes on", error=type(error).__name__))
         self._adapter.blame(error)
 
@@ -79,8 +86,13 @@ class _Lent(logging.Handler):
         if raised is not None and raised.__name__ == "StreamClosedError":
             # Clients that leave are not to fill the log with tracebacks.
             self._log.info(fields("client gone", what=record.getMessage().partition("\n")[0]))
-        else:
+            return
+        try:
             self._log.handle(record)
+        except Exception:  # noqa: BLE001  a handler or filter of the user's; tornado would leave the client waiting
+            tell(self._log, record.levelno, record.getMessage())
+        if record.exc_info is not None and (words := hint(record.exc_info[1])):
+            tell(self._log, logging.ERROR, fields("the application has nothing left", **words))
 
 
 def _lend_log(log: logging.Logger) -> None:

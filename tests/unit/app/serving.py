@@ -5,8 +5,9 @@ import logging
 import os
 
 from ostler.app.environ import EnvironTemplate
-from ostler.app.wsgi import FileWrapper, Response, WsgiAdapter
+from ostler.app.wsgi import FileWrapper, WsgiAdapter
 from ostler.app.wsgi_input import ClientGone, body_stream
+from ostler.app.wsgi_response import Response
 from ostler.config.settings import Settings
 from ostler.http.connection import FileSlice, Peer
 from ostler.http.encode import DateField

@@ -1,5 +1,7 @@
 """app/environ.py: heads parsed from bytes, and the environ that each makes."""
 
+import time
+
 import pytest
 
 from ostler.app.environ import EnvironTemplate
@@ -275,3 +277,12 @@ def test_a_unix_socket_without_host():
 def test_ipv6_ends():
     environ = build(peer=Peer(("2001:db8::1", 1), ("::", 8000)))
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"], environ["SERVER_NAME"]) == ("2001:db8::1", "1", "::")
+
+
+def test_how_long_it_waited_is_told_by_trusted_proxies_only():
+    field = f"X-Request-Start: t={time.time() - 5:.3f}"
+    for peer in (PROXY, UNIX):
+        assert build(field, peer=peer)["ostler.queue_time"] == pytest.approx(5, abs=1)
+    assert "ostler.queue_time" not in build(field)
+    assert "ostler.queue_time" not in build(peer=PROXY)
+    assert "ostler.queue_time" not in build("X-Request-Start: soon", peer=PROXY)

@@ -1,7 +1,10 @@
 """ASGI scopes: what a request says, and what trusted proxies say of it, which environ.py decides."""
 
+import time
+
 import pytest
 
+from ostler.app.deadline import UNLIMITED
 from ostler.app.environ import EnvironTemplate
 from ostler.app.scope import ScopeTemplate
 from ostler.config.settings import Settings
@@ -47,6 +50,7 @@ def test_a_scope_has_what_the_specification_wants():
             "http.response.pathsend": {},
             "http.response.trailers": {},
         },
+        "ostler.deadline": UNLIMITED,
     }
 
 
@@ -159,6 +163,7 @@ def test_a_websocket_has_a_scope_of_its_own():
     assert (scope["type"], scope["scheme"], scope["subprotocols"]) == ("websocket", "wss", [])
     assert "method" not in scope
     assert scope["extensions"] == {}
+    assert scope["ostler.deadline"] is UNLIMITED
 
 
 def test_requests_of_one_connection_share_nothing_that_they_may_change():
@@ -167,3 +172,13 @@ def test_requests_of_one_connection_share_nothing_that_they_may_change():
     first, second = (scopes.build(shared, STRANGER, head_of(), {}) for _ in range(2))
     assert first["headers"] is not second["headers"]
     assert first["client"] is second["client"]
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_how_long_it_waited_is_told_by_trusted_proxies_only(websocket):
+    head = head_of("/", f"X-Request-Start: t={time.time() - 5:.3f}")
+    for peer in (PROXY, UNIX):
+        assert scope_of(head, peer, websocket=websocket)["ostler.queue_time"] == pytest.approx(5, abs=1)
+    assert "ostler.queue_time" not in scope_of(head, STRANGER, websocket=websocket)
+    assert "ostler.queue_time" not in scope_of(head_of(), PROXY)
+    assert "ostler.queue_time" not in scope_of(head_of("/", "X-Request-Start: soon"), PROXY)

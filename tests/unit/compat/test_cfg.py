@@ -18,7 +18,7 @@ from tests.unit.compat.facts import settings, views_and_master
 gunicorn_config = pytest.importorskip("gunicorn.config")
 
 # Our defaults that are not Gunicorn's; docs/reference/compatibility.md says why.
-OTHER_DEFAULTS = {"config", "control_socket", "default_proc_name", "keepalive", "proc_name"}
+OTHER_DEFAULTS = {"config", "default_proc_name", "keepalive", "proc_name"}
 
 
 def config(**changes):

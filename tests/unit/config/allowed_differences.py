@@ -13,7 +13,7 @@ OTHER_DEFAULTS = {
     "sendfile": "unset means on; the value says so",
     "chdir": "the same directory, as a path that is made absolute later",
     "default_proc_name": "the application's name (Setting.note)",
-    "control_socket": "there is no control socket yet",
+    "control_socket": "unset is the default path, which the server looks for when it starts",
     "ssl_version": "means nothing, so it has no value",
 }
 LATE = "Gunicorn takes any text and fails when it uses it; here it fails at the start, with the name of the setting"
@@ -43,6 +43,7 @@ STRICTER = {
     "user": "True is no user, and -1 is the system's word for no change",
     "group": "as user",
     "umask": "there are nine permission bits",
+    "control_socket_mode": "as umask",
     "secure_scheme_headers": "values that are no text can match no field",
     "accesslog": "empty text is no file: Gunicorn fails when it opens it",
     "errorlog": "empty text is no file: Gunicorn fails when it opens it",
@@ -76,6 +77,7 @@ OTHER_VALUES = {
     "sendfile": "True is on (Setting.note)",
     "pythonpath": PLACED,
     "pidfile": PLACED,
+    "control_socket": PLACED,
     "reload_extra_files": PLACED,
     "accesslog": PLACED,
     "ca_certs": PLACED,

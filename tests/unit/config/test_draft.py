@@ -303,7 +303,10 @@ def test_reforking_is_off_where_workers_are_not_who_the_server_is(site, other):
         ("max_worker_age", {"max_worker_age_jitter": 5.0}),
         ("max_worker_memory", {"max_worker_memory_jitter": 5}),
         ("max_worker_memory", {"max_worker_memory_measure": "pss"}),
+        ("max_worker_memory", {"trace_memory": True}),
         ("lame_duck", {"readiness_path": ("/ready",)}),
+        ("queue_timeout", {"health_paths": ("/alive",)}),
+        ("workers_max", {"workers_min": 1}),
     ],
 )
 def test_what_acts_only_beside_another_setting_is_told(site, needs, values):
@@ -312,9 +315,28 @@ def test_what_acts_only_beside_another_setting_is_told(site, needs, values):
     assert notice.startswith(f"{name}: ")
     assert needs in notice
     others = {"preload_app": True, "max_worker_age": 10.0, "max_worker_memory": 2**29, "lame_duck": 5.0}
+    others |= {"queue_timeout": 2.0, "workers_max": 1}
     assert finished(site, **values, **{needs: others[needs]}).notices == ()
 
 
 def test_preloading_goes_with_reloading_on_changes(site):
     settings = finished(site, preload_app=True, reload=True)
     assert (settings.preload_app, settings.reload, settings.notices) == (True, True, ())
+
+
+def test_the_master_chooses_between_bounds(site):
+    settings = finished(site, workers=3, workers_max=6)
+    assert (settings.workers_min, settings.workers, settings.workers_max) == (3, 3, 6)
+    settings = finished(site, workers_min=2, workers_max=6)  # nobody said where to begin
+    assert (settings.workers_min, settings.workers, settings.workers_max) == (2, 2, 6)
+    settings = finished(site, workers="auto", workers_min=1, workers_max=1)
+    assert (settings.workers_min, settings.workers, settings.workers_max) == (1, 1, 1)
+    settings = finished(site, workers=3)
+    assert (settings.workers_min, settings.workers_max) == (0, 0)
+
+
+@pytest.mark.parametrize("values", [{"workers": 7}, {"workers": 1, "workers_min": 2}, {"workers_min": 7}])
+def test_bounds_that_exclude_each_other_are_refused(site, values):
+    text = failure(site, workers_max=6, **values)
+    assert text.startswith("workers_max: expected workers_min <= workers <= workers_max, got workers_min=")
+    assert "workers_max=6 (from a file)" in text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ostler.config.machine import WORKER_BYTES, Capacity, capacity
+from ostler.config.machine import WORKER_BYTES, Capacity, MemoryRoom, capacity
 from ostler.config.sources import load_settings
 
 V1_UNLIMITED = "9223372036854771712"
@@ -178,3 +178,39 @@ def test_every_source_may_say_auto_and_the_settings_say_what_it_was(start, argv,
     found = capacity()
     assert settings.workers == found.workers
     assert settings.origin("workers") == f"{origin}: auto, {found}"
+
+
+def test_room_below_a_memory_limit_is_what_is_left_without_the_cache(tmp_path):
+    files = {
+        "shop/memory.max": f"{1000}\n",
+        "shop/memory.current": "900\n",
+        "shop/memory.stat": "anon 5\ninactive_file 300\n",
+        "memory.max": "max\n",
+    }
+    room = MemoryRoom(v2(tmp_path, "/shop", files))
+    assert room.holds(400)
+    assert not room.holds(401)
+    (tmp_path / "sys/fs/cgroup/shop/memory.max").write_text("2000\n")  # limits may change
+    assert room.holds(1400)
+
+
+def test_room_of_version_1_heeds_the_groups_above(tmp_path):
+    files = {
+        "memory/a/b/memory.limit_in_bytes": V1_UNLIMITED,
+        "memory/a/b/memory.usage_in_bytes": "5",
+        "memory/a/memory.limit_in_bytes": "1000",
+        "memory/a/memory.usage_in_bytes": "990",
+        "memory/a/memory.stat": "inactive_file 1\ntotal_inactive_file 10\n",
+    }
+    room = MemoryRoom(v1(tmp_path, "/a/b", files))
+    assert room.holds(11)
+    assert not room.holds(20)
+
+
+def test_without_a_limit_there_is_room(tmp_path):
+    assert MemoryRoom(str(tmp_path)).holds(1 << 50)
+
+
+def test_a_limit_above_which_everything_is_slow_counts_as_well(tmp_path):
+    root = v2(tmp_path, "/shop", {"shop/memory.max": "2000000000", "shop/memory.high": f"{300 << 20}"})
+    assert capacity(root, cores=8) == Capacity(8, 300 << 20)

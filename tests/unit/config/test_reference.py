@@ -18,7 +18,7 @@ def test_every_setting_has_its_place_on_the_page():
 
 def test_an_entry_says_what_a_reload_does_unless_it_does_not_act():
     assert "On HUP: needs a restart of the server" in describe_setting(BY_NAME["daemon"])
-    assert "On HUP" not in describe_setting(BY_NAME["control_socket"])
+    assert "On HUP" not in describe_setting(BY_NAME["dirty_apps"])
 
 
 def test_a_setting_is_described_for_the_terminal():
@@ -30,7 +30,7 @@ def test_a_setting_is_described_for_the_terminal():
 
 
 def test_a_refused_setting_says_what_it_accepts():
-    assert "Accepts: nothing" in describe_setting(BY_NAME["control_socket"])
+    assert "Accepts: nothing" in describe_setting(BY_NAME["dirty_apps"])
     assert "Accepts: the default only" in describe_setting(BY_NAME["http2_max_frame_size"])
     assert "HTTP/2 is not built yet in this version." in describe_setting(BY_NAME["http2_max_frame_size"])
 

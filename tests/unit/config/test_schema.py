@@ -47,7 +47,8 @@ def test_outside_of_the_choice_nothing_is_accepted(name):
         BY_NAME[name].read("something else")
 
 
-UNFIT = {("bind", "array"), ("umask", "integer"), ("cert_reqs", "integer")}  # no address; too large
+# No address; too large.
+UNFIT = {("bind", "array"), ("umask", "integer"), ("control_socket_mode", "integer"), ("cert_reqs", "integer")}
 EXAMPLES = {"integer": 600, "boolean": False, "array": [], "object": {}}
 
 

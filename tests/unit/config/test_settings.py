@@ -18,7 +18,7 @@ def test_the_values_of_the_other_entries_are_there_too():
     settings = Settings.defaults()
     assert settings.others.keys() == {entry.name for entry in ENTRIES if not entry.acts}
     assert settings.others["http_protocols"] == "h1"
-    assert settings.others["control_socket"] is None
+    assert settings.others["dirty_apps"] == ()
 
 
 def test_the_defaults_are_whole_and_may_be_changed():
@@ -69,7 +69,10 @@ def test_what_needs_a_restart_is_named_and_keeps_its_value():
 
 def test_what_a_file_can_change_only_by_a_restart_is_little():
     restart = {entry.name for entry in TABLE if entry.acts and entry.reload is ReloadEffect.RESTART}
-    assert restart == {"config", "daemon", "enable_stdio_inheritance", "reuse_port", "control_socket_disable"} | {
+    assert restart == {"config", "daemon", "enable_stdio_inheritance", "reuse_port"} | {
+        "control_socket",
+        "control_socket_mode",
+        "control_socket_disable",
         "check_config",
         "print_config",
     }

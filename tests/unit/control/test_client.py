@@ -9,14 +9,17 @@ import pytest
 
 from ostler.control import client as module
 from ostler.control.address import names_of
-from ostler.control.client import ControlError, ask
-from ostler.control.protocol import Command, Progress, Result, encode
+from ostler.control.client import ControlError, Where, ask
+from ostler.control.protocol import Command, Part, Progress, Request, Result, encode
 from ostler.process.peer import Peer
+
+US = Where(os.getpid())
+RELOAD = Request(Command.RELOAD)
 
 
 @pytest.fixture
 def answering():
-    """answering(*lines): the master, which is this process, says these to the first command."""
+    """answering(*lines): the master, which is this process, says these to the first command; None: and goes."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(names_of(os.getpid())[0])
     listener.listen(1)
@@ -26,6 +29,8 @@ def answering():
         sock, _ = listener.accept()
         with sock, contextlib.suppress(OSError):  # a client that does not believe us goes at once
             for line in lines:
+                if line is None:
+                    return
                 sock.sendall(encode(line))
             while sock.recv(100):
                 pass
@@ -44,14 +49,14 @@ def answering():
 def test_the_lines_are_shown_and_the_result_returned(answering):
     answering(Progress("worker ready"), Result(True, "reload complete"))
     shown = []
-    assert ask(os.getpid(), Command.RELOAD, shown.append, 5) == "reload complete"
+    assert ask(US, RELOAD, shown.append, 5).text == "reload complete"
     assert shown == ["worker ready"]
 
 
 def test_a_reason_reaches_the_terminal_without_control_characters(answering):
     answering(Result(False, "reload failed: \x1b]0;owned\x07"))
     with pytest.raises(ControlError) as caught:
-        ask(os.getpid(), Command.RELOAD, print, 5)
+        ask(US, RELOAD, print, 5)
     assert str(caught.value) == r"reload failed: \x1b]0;owned\x07"
 
 
@@ -61,7 +66,30 @@ def test_whoever_answers_is_root_or_who_we_are(answering, monkeypatch, we, maste
     monkeypatch.setattr(module, "peer_of", lambda sock: Peer(os.getpid(), master))
     answering(Result(True, "done"))
     if believed:
-        assert ask(os.getpid(), Command.RELOAD, print, 5) == "done"
+        assert ask(US, RELOAD, print, 5).text == "done"
     else:
         with pytest.raises(ControlError, match=rf"is uid {master}'s, not root's nor ours"):
-            ask(os.getpid(), Command.RELOAD, print, 5)
+            ask(US, RELOAD, print, 5)
+
+
+def test_an_answer_in_parts_is_put_together(answering):
+    answering(Part('{"workers": [1'), Part(", 2]}"), Result(True, ""))
+    assert ask(US, Request(Command.WORKERS), print, 5).data == {"workers": [1, 2]}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 20000])
+def test_an_answer_that_is_none_is_an_error(answering, text):
+    answering(Part(text), Result(True, ""))
+    with pytest.raises(ControlError, match="does not answer as a master: expected JSON"):
+        ask(US, Request(Command.WORKERS), print, 5)
+
+
+def test_an_answer_without_end_is_an_error(answering):
+    answering(*[Part("x" * 30000)] * 300)
+    with pytest.raises(ControlError, match="expected an answer of at most"):
+        ask(US, Request(Command.WORKERS), print, 5)
+
+
+def test_a_stop_is_done_when_the_master_has_gone_without_a_word(answering):
+    answering(Progress("stopping"), None)
+    assert ask(US, Request(Command.STOP), lambda text: None, 5).text == "stopped"

@@ -5,6 +5,7 @@ from ostler.control.protocol import (
     Command,
     Lines,
     Moved,
+    Part,
     Progress,
     ProtocolError,
     Request,
@@ -16,7 +17,15 @@ from ostler.control.protocol import (
 
 @pytest.mark.parametrize(
     "line",
-    [*map(Request, Command), Progress("worker ready"), Moved(42), Result(True, "done"), Result(False, "ü\n")],
+    [
+        *map(Request, Command),
+        Request(Command.SCALE, ("8", "ü")),
+        Part("{"),
+        Progress("worker ready"),
+        Moved(42),
+        Result(True, "done"),
+        Result(False, "ü\n"),
+    ],
 )
 def test_each_line_means_the_same_on_the_other_side(line):
     sent = encode(line)
@@ -26,7 +35,15 @@ def test_each_line_means_the_same_on_the_other_side(line):
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"kind": "Request", "command": "dance"}', b'{"kind": "Later"}', b'{"kind": "Moved"}']
+    "line",
+    [
+        b'{"kind": "Request", "command": "dance"}',
+        b'{"kind": "Later"}',
+        b'{"kind": "Moved"}',
+        b'{"kind": "Moved", "pid": 1e9}',
+        b'{"kind": "Moved", "pid": -1}',
+        b'{"kind": "Moved", "pid": 2147483648}',
+    ],
 )
 def test_what_a_later_version_says_is_passed_over(line):
     assert decode(line) is None

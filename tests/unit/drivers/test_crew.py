@@ -8,17 +8,17 @@ from ostler.drivers.crew import Crew
 def test_permits_are_numbered_rows():
     crew = Crew(2)
     assert crew.has_permit
-    assert crew.all_permits_back
+    assert not crew.permits_out
     assert {crew.take_permit(), crew.take_permit()} == {0, 1}
     assert crew.take_permit() is None
     assert not crew.has_permit
     crew.give_back(1)
     assert crew.has_permit
-    assert not crew.all_permits_back
+    assert crew.permits_out
     assert crew.take_permit() == 1
     crew.give_back(0)
     crew.give_back(1)
-    assert crew.all_permits_back
+    assert not crew.permits_out
 
 
 def test_the_baton_lies_on_the_table_at_first_and_is_one():

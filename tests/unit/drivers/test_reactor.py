@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from ostler.config.address import UnixAddress
-from ostler.drivers import clients as clients_module
+from ostler.drivers import parting
 from ostler.drivers.client import State
 from ostler.drivers.poller import GONE, READ
 from ostler.http.connection import Peer
@@ -213,7 +213,7 @@ def test_lingering_ends(start, echo):
 
 
 def test_lingering_takes_only_so_much(start, echo, monkeypatch):
-    monkeypatch.setattr(clients_module, "_LINGER_BYTES", 256 * 1024)
+    monkeypatch.setattr(parting, "_LINGER_BYTES", 256 * 1024)
     worker = start(echo)
     visitor = worker.visit()
     visitor.send(b"BAD\r\n\r\n")
@@ -364,6 +364,17 @@ def test_keep_alive_is_kept_and_no_longer(start, echo):
     visitor.wait_for_end()
     assert len(visitor.responses()) == 2
     assert not visitor.reset
+
+
+def test_a_request_that_comes_as_its_connection_expires_is_served(start, echo):
+    worker = start(echo, keepalive=10)
+    visitor = worker.visit()
+    visitor.ask(GET)
+    worker.clock.ahead_s += 11
+    visitor.send(GET)  # nobody has heard of it when the deadline is looked at
+    worker.clients.now = worker.clock()
+    worker.clients.tick()
+    worker.run(lambda: len(visitor.responses()) == 2)
 
 
 def test_the_head_of_a_second_request_has_its_own_time(start, echo):
@@ -811,4 +822,4 @@ def test_a_defect_while_the_application_runs_leaves_its_thread_alone(start, echo
     client = only_client(worker)
     visitor.send(GET)
     worker.run(lambda: len(worker.clients) == 0)
-    assert worker.crew.all_permits_back
+    assert not worker.crew.permits_out

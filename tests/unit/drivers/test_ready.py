@@ -22,6 +22,7 @@ class Asking:
 
     name: str
     exchange: Exchange
+    since: float = 0.0
 
     @classmethod
     def of(cls, name, path):
@@ -105,3 +106,36 @@ def test_who_is_put_back_is_the_first_of_its_line():
     ready.put_back(client)
     assert ready.waiting == 2
     assert names(ready) == ["one", "two"]
+
+
+def test_who_has_waited_too_long_is_withdrawn_oldest_first():
+    ready = Ready()
+    clients = [Asking(str(since), Exchange(Head("/a")), since) for since in (3.0, 1.0, 5.0, 2.0)]
+    for client in clients:
+        ready.add(client)
+    assert ready.oldest_since == 1.0
+    late = ready.withdraw(4.0, lambda client: client.name != "2.0", 64)
+    assert [client.name for client in late] == ["1.0", "3.0"]
+    assert ready.waiting == 2
+    assert names(ready) == ["5.0", "2.0"]
+    assert ready.oldest_since == 0.0
+    assert ready.withdraw(9.0, lambda client: True, 64) == []
+
+
+def test_no_more_are_withdrawn_than_asked_for():
+    ready = Ready()
+    for since in range(1, 9):
+        ready.add(Asking(str(since), Exchange(Head(f"/{since}")), float(since)))
+    assert [client.name for client in ready.withdraw(9.0, lambda client: True, 3)] == ["1", "2", "3"]
+    assert ready.waiting == 5
+
+
+def test_what_is_withdrawn_leaves_nothing_behind_though_somebody_waits_for_ever():
+    ready = Ready()
+    ready.add(Asking("health", Exchange(Head("/health")), 1.0))
+    late = Asking("late", Exchange(Head("/late")), 2.0)
+    for _ in range(1000):
+        ready.add(late)
+        assert ready.withdraw(9.0, lambda client: client is late, 64) == [late]
+    assert (len(ready._all), len(ready._lines), ready.waiting) == (1, 1, 1)
+    assert names(ready) == ["health"]

@@ -6,6 +6,11 @@ from ostler.config.settings import Settings
 from ostler.drivers.timeouts import Patience, Timeouts
 
 
+def test_connections_are_kept_for_longer_than_load_balancers_keep_theirs():
+    """60 seconds: Nginx's keepalive_timeout of an upstream, and the idle timeout of AWS's balancers."""
+    assert Timeouts.of(Settings.defaults()).keep_alive_s > 60
+
+
 def test_the_keep_alive_of_the_settings_counts():
     assert Timeouts.of(Settings.defaults(keepalive=3)).keep_alive_s == 3.0
 

@@ -84,7 +84,7 @@ def test_what_is_in_the_queue_is_closed_with_it(pair):
     assert pair[1].recv(1) == b""
 
 
-@pytest.mark.parametrize("message", [b"\x04", b"\x04whatever comes later", b"\x00", b"\x02\x00\x02[]"])
+@pytest.mark.parametrize("message", [b"\x05", b"\x05whatever comes later", b"\x00", b"\x02\x00\x02[]"])
 def test_a_message_of_another_version_is_dropped_with_its_connection(queue, pair, message):
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [pair[0].fileno()]))]
     queue._sending.sendmsg([message], rights)
@@ -130,6 +130,13 @@ def test_the_queue_is_readable_while_somebody_waits(queue, pair):
     assert queue.fileno() >= 0
     queue.send(pair[0], TCP, "http", b"")
     poller = module.socket.socket(fileno=os.dup(queue.fileno()))
-    assert poller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"\x03"
+    assert poller.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"\x04"
     poller.close()
     queue.receive().socket.close()
+
+
+def test_a_sibling_knows_since_when_a_request_has_waited(queue, pair):
+    assert queue.send(pair[0], TCP, "http", b"GET", True, 123.456)
+    taken = queue.receive()
+    assert taken.since == 123.456
+    taken.socket.close()

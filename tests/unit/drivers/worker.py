@@ -5,6 +5,7 @@ import io
 import os
 import socket
 import time
+from types import SimpleNamespace
 
 from ostler.app.environ import EnvironTemplate
 from ostler.app.wsgi import FileWrapper, WsgiAdapter
@@ -14,10 +15,13 @@ from ostler.drivers import admission as admission_module
 from ostler.drivers import clients as clients_module
 from ostler.drivers import doors as doors_module
 from ostler.drivers import reactor as reactor_module
+from ostler.drivers import shedding as shedding_module
 from ostler.drivers.admission import Rules
 from ostler.drivers.crew import Crew
 from ostler.drivers.doors import Doors
 from ostler.drivers.reactor import Reactor
+from ostler.drivers.shedding import Shedding
+from ostler.drivers.side_door import SideDoor, after_s
 from ostler.drivers.timeouts import Timeouts
 from ostler.drivers.transfer import TransferSockets
 from ostler.http.limits import Limits
@@ -25,7 +29,7 @@ from ostler.observe.hooks import WorkerFacts, WorkerHooks
 from ostler.observe.scoreboard import Scoreboard
 from ostler.observe.span import SpanMaker
 from ostler.process.listeners import Listener, bind_all
-from ostler.workers.base import ExchangeRunner
+from ostler.workers.exchanges import ExchangeRunner
 from tests.unit.app.serving import Log
 
 PATIENCE_S = 5.0
@@ -109,7 +113,7 @@ class Worker:
 
     def __init__(self, monkeypatch, application, *, permits=1, limit=100, listeners=None, context=None, **settings):
         self.clock = Clock()
-        for module in (admission_module, clients_module, doors_module, reactor_module):
+        for module in (admission_module, clients_module, doors_module, reactor_module, shedding_module):
             monkeypatch.setattr(module, "_monotonic", self.clock)
         self.log = Log()
         self.settings = Settings.defaults(**settings)
@@ -128,6 +132,7 @@ class Worker:
             has_permit=lambda: self.crew.has_permit,
             client_limit=limit,
             log=self.log,
+            side_door=SideDoor(after_s(self.settings.queue_timeout)) if self.settings.queue_timeout else None,
         )
         constants = {
             "wsgi.errors": io.StringIO(),
@@ -138,6 +143,9 @@ class Worker:
         template = EnvironTemplate(self.settings, constants, {})
         facts = WorkerFacts(age=1, ppid=1, settings=self.settings, listeners=(), page=page, log=None)
         spans = SpanMaker(page, WorkerHooks(facts, None, self.log), [], 0, lambda: None)
+        self.finished = []
+        """What the observers of shed requests have heard."""
+        self.shed = 0
         self.reactor = Reactor(
             crew=self.crew,
             doors=self.doors,
@@ -151,6 +159,8 @@ class Worker:
             log=self.log,
             rules=Rules.of(self.settings, context),
             protocol=self.settings.protocol,
+            pressure=self.scoreboard.pressures.of(0),
+            shedding=self._shedding(template) if self.settings.queue_timeout else None,
         )
         self.clients = self.reactor.clients
         self.visitors = []
@@ -161,6 +171,20 @@ class Worker:
         self._deadline = 0.0
         self._turns = 0
         self.reactor.watch(self._turn, self._look)
+
+    def _shedding(self, template):
+        return Shedding(
+            timeout_s=self.settings.queue_timeout,
+            spared=self.settings.health_paths,
+            template=template,
+            observers=[SimpleNamespace(request_finished=self.finished.append)],
+            pressure=self.scoreboard.pressures.of(0),
+            count=self._count_shed,
+            log=self.log,
+        )
+
+    def _count_shed(self):
+        self.shed += 1
 
     def _look(self):
         self._turns += 1

@@ -226,10 +226,11 @@ def test_a_closed_log_drops_lines_instead_of_writing_to_the_next_owner_of_its_nu
     sink, number = logs.access, logs.access.fd
     logs.close()
     other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
-    assert other == number
+    os.dup2(other, number)
     sink.console = -1
     sink.write("late")
     os.close(other)
+    os.close(number)
     assert (tmp_path / "other").read_text() == ""
 
 
@@ -493,3 +494,28 @@ def test_a_logconfig_that_fails_leaves_the_former_logs(make_logs, tmp_path):
     logs.access_observer().request_finished(finished())
     assert (tmp_path / "e").read_text().endswith("still here\n")
     assert (tmp_path / "a").read_text().startswith("192.0.2.7")
+
+
+def test_a_level_may_be_changed_for_now_and_belongs_to_no_logs(make_logs, tmp_path):
+    first, second = tmp_path / "1.log", tmp_path / "2.log"
+    logs = make_logs(errorlog=str(first), loglevel="warning")
+    logs.change_level(logging.DEBUG)
+    logs.error.debug("now")
+    logs.change_level(logging.ERROR)
+    logs.error.warning("not now")
+    logs.change_level(None)
+    logs.error.info("nor this")
+    logs.error.warning("as before")
+    assert [line.rpartition("] ")[2] for line in first.read_text().splitlines()] == ["now", "as before"]
+    logs.change_level(logging.DEBUG)
+    other = make_logs(errorlog=str(second), loglevel="error")
+    assert other.error.level == logging.ERROR, "new logs have the level of their settings"
+    logs.install()
+    assert logs.error.level == logging.WARNING
+    logs.change_level(logging.DEBUG)
+    other.install()
+    assert other.error.level == logging.DEBUG, "the process has it, as it forks a worker of another generation"
+    other.change_level(None)
+    assert other.error.level == logging.ERROR
+    logs.install()
+    assert logs.error.level == logging.WARNING

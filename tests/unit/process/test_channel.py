@@ -31,6 +31,7 @@ from ostler.process.channel import (
     Retire,
     RetireRequest,
     Stop,
+    Trouble,
     decode,
     encode,
 )
@@ -54,6 +55,7 @@ MESSAGES: list[Message] = [
     Declined("threads"),
     NotPromoted("a client"),
     Notice("settings without effect"),
+    Trouble("request timeout", serious=True),
     ForkRefused(9, "no memory"),
     Died(42, 1, None),
     Died(42, None, "SIGKILL"),
@@ -319,6 +321,19 @@ def test_a_channel_is_made_of_its_descriptor(channels) -> None:
     again.send(Born(1))
     again.close()
     assert ours.receive() == [Born(1)]
+
+
+def test_many_small_pieces_of_a_dump_wait_for_their_reader(channels) -> None:
+    """faulthandler writes a line in seven of them, and gives up what does not fit."""
+    ours, theirs = channels
+    pieces = 0
+    with contextlib.suppress(BlockingIOError):
+        while pieces < 4000:  # as root there is room for more
+            os.write(theirs.fileno(), b"  File ")
+            pieces += 1
+    assert pieces > 500
+    assert ours.receive() == []
+    assert len(ours.take_dump()) == pieces * 7
 
 
 def test_names_and_descriptors_must_match(channels) -> None:

@@ -230,8 +230,11 @@ def test_two_descriptors_of_one_socket_are_refused_when_they_are_one_number(made
 def test_queue_of_a_listener_is_counted(made: list[Listener], tmp_path: Path) -> None:
     made.append(bind(ANY, 5))
     made.append(bind(UnixAddress(str(tmp_path / "s")), 5))
-    with socket.create_connection(made[0].socket.getsockname(), 2):
-        assert [each.queued() for each in made] == [1, None]
+    made.append(bind(UnixAddress(f"ostler-{os.getpid()}", abstract=True), 6))
+    with socket.create_connection(made[0].socket.getsockname(), 2), socket.socket(socket.AF_UNIX) as local:
+        local.connect(str(tmp_path / "s"))
+        assert [each.queued() for each in made] == [1, 1, 0]
+        assert [each.queue() for each in made] == [(1, 5), (1, 5), (0, 6)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")

@@ -1,3 +1,4 @@
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -75,3 +76,23 @@ def test_thousands_of_unread_signals_do_no_harm(edge: SignalEdge) -> None:
     for _ in range(5000):
         signal.raise_signal(signal.SIGUSR1)
     assert set(edge.take()) == {signal.SIGUSR1}
+
+
+def test_a_signal_for_which_there_was_no_room_in_a_storm_is_heard() -> None:
+    former = {number: signal.getsignal(number) for number in (signal.SIGWINCH, signal.SIGTTIN, signal.SIGUSR2)}
+    edge = SignalEdge(former)
+    try:
+        for _ in range(5000):
+            os.kill(os.getpid(), signal.SIGWINCH)
+        os.kill(os.getpid(), signal.SIGUSR2)  # the kernel had dropped the numbers of others before
+        heard = edge.take() + edge.take()
+        assert signal.SIGUSR2 in heard
+        assert heard.count(signal.SIGWINCH) <= 2
+        assert [edge.take() for _ in range(5)] == [[]] * 5
+        os.kill(os.getpid(), signal.SIGTTIN)
+        os.kill(os.getpid(), signal.SIGTTIN)
+        assert edge.take() == [signal.SIGTTIN, signal.SIGTTIN]
+    finally:
+        edge.close()
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from ostler.errors import ConfigError
-from ostler.process.systemd import Activated, listen_fds, meant_for_another, notify
+from ostler.process.systemd import (
+    Activated,
+    listen_fds,
+    meant_for_another,
+    notify,
+    watchdog_s,
+    watches_another,
+)
 
 PID = 4242
 
@@ -94,3 +101,27 @@ def test_text_that_cannot_be_sent_fails_nobody(tmp_path: Path) -> None:
 
 def test_without_a_manager_nothing_is_sent() -> None:
     assert not notify("READY=1", {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"}, 30.0),
+        ({"WATCHDOG_USEC": "500000"}, 0.5),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": ""}, 0.5),
+        ({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "8"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-5"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "9" * 30}, None),
+        ({"WATCHDOG_PID": "7"}, None),
+        ({}, None),
+    ],
+)
+def test_watchdog_is_for_the_process_that_it_names(environ: dict[str, str], expected: float | None) -> None:
+    assert watchdog_s(environ, 7) == expected
+    assert watches_another(environ, 7) == ("8" if environ.get("WATCHDOG_PID") == "8" else None)
+
+
+def test_watchdog_goes_on_with_the_heir_of_the_process_that_it_names() -> None:
+    assert watchdog_s({"WATCHDOG_USEC": "500000", "WATCHDOG_PID": "8"}, 7, heir=True) == 0.5

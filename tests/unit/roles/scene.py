@@ -24,6 +24,7 @@ class Settings:
     hooks = NO_HOOKS
     daemon = False
     enable_backlog_metric = False
+    kill_worker_children = True
     boot_timeout = 30.0
     graceful_timeout = 30.0
 

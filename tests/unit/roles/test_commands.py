@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostler.control.protocol import Command
+from ostler.control.protocol import Command, Request
 from ostler.process.peer import Peer
 from ostler.roles.commands import Commands
 from ostler.supervisor.actions import ReloadEnded
@@ -31,14 +31,24 @@ class Server:
         self.waiting = []
 
     def hears(self, fd, ask):
-        ask(self.waiting.pop(), Command.RELOAD)
+        ask(self.waiting.pop(), Request(Command.RELOAD))
         return True
+
+
+class Desk:
+    """Nobody asks anything there."""
+
+    def reload_begins(self):
+        pass
+
+    def reload_ended(self, ended):
+        pass
 
 
 class Operators:
     def __init__(self):
         self.server = Server()
-        self.commands = Commands(self.server, None, lambda asked_by: None, lambda asker: None)
+        self.commands = Commands(self.server, None, lambda asked_by: None, lambda asker: None, Desk())
 
     def reload(self):
         asker = Asker()

@@ -9,6 +9,7 @@ from ostler.process.channel import ForkRefused
 from ostler.process.fork import Death
 from ostler.process.reexec import COMPLETE, HandOver
 from ostler.roles.master import Master, Parts
+from ostler.roles.service import Service
 from ostler.supervisor.actions import Finish, Fork, Kick, ReportStacks, Send, StartMold
 from ostler.supervisor.events import (
     CapacityAsked,
@@ -20,7 +21,7 @@ from ostler.supervisor.events import (
     WorkerReady,
 )
 from ostler.supervisor.policy import GenerationSpec
-from tests.unit.roles.scene import Cast, Generation, shared
+from tests.unit.roles.scene import LOG, Cast, Generation, shared
 
 
 class Edge:
@@ -41,6 +42,8 @@ class Edge:
 class Presence:
     """Says nothing to anybody."""
 
+    service = Service({}, lambda: LOG)
+
     def __getattr__(self, name):
         return lambda *_: None
 
@@ -49,6 +52,7 @@ class Supervisor:
     """Gives the orders of the test, and remembers what it is told."""
 
     stopping = False
+    health = None
 
     def __init__(self, orders):
         self.orders = list(orders)
@@ -96,7 +100,7 @@ class Scene:
 
 @pytest.fixture
 def make_scene(monkeypatch):
-    monkeypatch.setattr("ostler.roles.master.open_server", lambda *_: "a test")
+    monkeypatch.setattr("ostler.roles.reception.open_server", lambda *_: "a test")
     monkeypatch.setattr("ostler.roles.master.reap", lambda: iter(()))
     made = []
 

@@ -43,3 +43,31 @@ def test_certificates_that_no_client_accepts_are_told(caplog, name, lines):
     assert caplog.messages == lines * [
         f'clients will not accept a certificate file={PEMS}/expired.pem reason="certificate has expired"'
     ]
+
+
+@dataclass
+class Dead:
+    """What the line needs of a child."""
+
+    last_words: str
+    sight: object = None
+    pid: int = 42
+
+
+STACKS = 'Thread 0x00007f36f3439b80 (most recent call first):\n  File "/srv/shop.py", line 7 in total\n'
+
+
+@pytest.mark.parametrize(
+    ("dead", "told"),
+    [
+        (Dead(STACKS), False),  # asked for by `ostler stacks`, come too late
+        (Dead(STACKS, sight="hung"), True),
+        (Dead(STACKS + "Fatal Python error: Segmentation fault\n"), True),
+        (Dead("os._exit(7) was called\n" + STACKS), True),
+        (Dead("Fatal Python error: Segmentation fault\n\n" + STACKS), True),
+        (Dead("\n"), False),
+    ],
+)
+def test_stacks_that_an_operator_asked_for_are_no_last_words(caplog, dead, told):
+    reports.tell_unexpected_text(logging.getLogger("test"), dead)
+    assert [text.partition("\n")[0] for text in caplog.messages] == told * ["worker left a stack dump pid=42"]

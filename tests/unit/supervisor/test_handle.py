@@ -34,6 +34,24 @@ def test_death_is_put_into_words(
     assert was_expected(handle, event) is expected
 
 
+@pytest.mark.parametrize(
+    ("state", "status", "signal", "how", "words"),
+    [
+        (State.READY, None, "SIGSEGV", "C code crashed", "signal SIGSEGV, C code crashed"),
+        (State.READY, 7, None, "somebody called exit", "exit status 7, somebody called exit"),
+        (State.BOOTING, None, "SIGKILL", "out of memory: the kernel", "signal SIGKILL, out of memory: the kernel"),
+        (State.RETIRING, 0, None, "the process ended itself", "exit status 0"),
+        (State.RETIRING, 1, None, "the process ended itself", "exit status 1, the process ended itself"),
+        (State.KILLED, None, "SIGKILL", "out of memory: the kernel", "killed by master: timeout"),
+    ],
+)
+def test_how_it_ended_is_said_of_deaths_that_nobody_ordered(
+    state: State, status: int | None, signal: str | None, how: str, words: str
+) -> None:
+    handle = handle_in(state, "timeout" if state is State.KILLED else "")
+    assert how_it_ended(handle, ChildExited(42, status, signal, how=how)) == words
+
+
 def test_the_first_cause_stands() -> None:
     handle = handle_in(State.DUMPING, "timeout")
     handle.enter(State.KILLED, None, "quick stop")

@@ -159,7 +159,10 @@ def test_mold_that_does_not_answer_a_fork_is_dumped_and_killed() -> None:
     assert Send(7, Kick.DUMP) in orders
     assert "its mold did not fork it within 10 s" in logged(orders)
     orders = supervisor.handle(Tick(), 12.4)
-    assert orders[:2] == [ReportStacks(7, "mold does not fork gen=1 pid=7 asked_s=10.0"), Send(7, Kick.KILL)]
+    assert orders[:2] == [
+        ReportStacks(7, "mold does not fork gen=1 pid=7 asked_s=10.0", "fork timeout"),
+        Send(7, Kick.KILL),
+    ]
     assert [type(order) for order in without_logs(supervisor.handle(ForkFailed(3, "the mold is gone"), 12.5))] == []
 
 

@@ -11,7 +11,9 @@ from ostler.supervisor.actions import (
     Kick,
     OrderRetire,
     OrderStop,
+    ReportSlowBoot,
     ReportStacks,
+    ReportUnreaped,
     Send,
     WorkersChanged,
 )
@@ -104,12 +106,18 @@ def test_boot_timeout_dumps_then_kills_and_drops_the_generation() -> None:
     desk = Desk()
     desk.start()
     desk.accept(2, boot_timeout_s=60)
-    assert "still booting" in logged(desk.tell(Tick(), at=30))
+    assert desk.tell(Tick(), at=10) == [Send(103, Kick.SHOW)]
+    sentence = "worker is still booting slot=0 gen=2 pid=103 for_s=10 boot_timeout_s=60"
+    assert desk.tell(Tick(), at=10.4) == [ReportSlowBoot(103, sentence)]
+    assert desk.tell(Tick(), at=30) == []
     orders = desk.tell(Tick(), at=60)
     assert without_logs(orders) == [Send(103, Kick.DUMP)]
     assert "reload failed: generation 2 did not start (boot timeout: not ready after 60 s)" in logged(orders)
     orders = without_logs(desk.tell(Tick(), at=60.4))
-    assert orders == [ReportStacks(103, "worker boot timeout slot=0 gen=2 pid=103 boot_s=60.4"), Send(103, Kick.KILL)]
+    assert orders == [
+        ReportStacks(103, "worker boot timeout slot=0 gen=2 pid=103 boot_s=60.4", "boot timeout"),
+        Send(103, Kick.KILL),
+    ]
     assert 'cause="killed by master: boot timeout"' in logged(desk.tell(ChildExited(103, None, "SIGKILL")))
 
 
@@ -127,7 +135,7 @@ def test_boot_that_was_ready_before_it_was_cancelled_retires_and_is_not_cut() ->
     desk.accept(2)
     desk.accept(3)
     assert without_logs(desk.tell(WorkerReady(103, 5))) == [OrderRetire(103, True)]
-    assert without_logs(desk.tell(Tick(), at=29)) == []
+    assert desk.tell(Tick(), at=29) == [Send(104, Kick.SHOW)]
     assert "worker exited" in logged(desk.tell(ChildExited(103, 0, None)))
 
 
@@ -220,10 +228,14 @@ def test_silent_worker_is_dumped_reported_aborted_and_killed_while_its_successor
     orders = desk.tell(Beats({101: 0.0}), at=6.0)
     assert without_logs(orders) == [Send(101, Kick.DUMP), Fork(age=2, slot=0, generation=1, page=1)]
     orders = without_logs(desk.tell(Tick(), at=6.4))
-    assert orders == [ReportStacks(101, "worker timeout slot=0 gen=1 pid=101 silent_s=6.0"), Send(101, Kick.ABORT)]
+    assert orders == [
+        ReportStacks(101, "worker timeout slot=0 gen=1 pid=101 silent_s=6.0", "timeout"),
+        Send(101, Kick.ABORT),
+    ]
     assert without_logs(desk.tell(Tick(), at=7.4)) == [Send(101, Kick.KILL)]
-    assert "outlives KILL" in logged(desk.tell(Tick(), at=12.4))
-    assert desk.tell(Tick(), at=30) == []
+    text = "worker outlives KILL, going on without it slot=0 gen=1 pid=101 after_s=5"
+    assert desk.tell(Tick(), at=12.4) == [ReportUnreaped(101, text)]
+    assert desk.tell(Tick(), at=15) == []
     assert 'cause="killed by master: timeout"' in logged(desk.tell(ChildExited(101, None, "SIGKILL")))
 
 

@@ -1,19 +1,13 @@
 """`python -m gunicorn`, and the scripts of the distribution that stands in for Gunicorn (packaging/gunicorn-shim).
 
-Rules for editing: what is not built is refused by name, with what there is instead.
+Rules for editing: a name that a script has is a promise.
 """
 
-import sys
-
+from ostler.compat.package.ctl.cli import main
 from ostler.compat.wsgiapp import run
 
-
-def gunicornc() -> int:
-    """Gunicorn's console for a server that runs: a status for its script."""
-    instead = "use `ostler reload`, `ostler upgrade`, or signals"
-    sys.stderr.write(f"Error: gunicornc is not built yet in this version of Ostler; {instead}\n")
-    return 1
-
+gunicornc = main
+"""Of images that were built with an earlier version."""
 
 if __name__ == "__main__":
     run()

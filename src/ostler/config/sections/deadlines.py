@@ -1,8 +1,11 @@
-"""Chapter "Deadlines": how long a client may take, in every worker kind. Defaults are nginx's where nginx has one."""
+"""Chapter "Deadlines": how long a client may take, and an application call, in every worker kind.
+
+Defaults are nginx's where nginx has one.
+"""
 
 from typing import Any
 
-from ostler.config.parse import read_integer, read_seconds
+from ostler.config.parse import BadValue, read_integer, read_seconds, read_table
 from ostler.config.setting import ReloadEffect, Section, Setting, Takes
 
 
@@ -21,7 +24,43 @@ def _rate(name: str, default: int, doc: str) -> Setting:
     return _limit(name, default, doc, metavar="BYTES", takes=Takes.INTEGER, read=read_integer())
 
 
+def _read_paths(raw: object) -> dict[str, float]:
+    """Path prefixes with their seconds, e.g. {"/reports": 300, "/events": 0}."""
+    found: dict[str, float] = {}
+    for path, seconds in read_table(raw).items():
+        if not path.startswith("/"):
+            raise BadValue("a dict whose keys begin with a slash", raw)
+        found[path] = read_seconds(seconds)
+    return found
+
+
 SETTINGS = (
+    _seconds(
+        "request_timeout",
+        0,
+        "Seconds that an application call may take, from its beginning until its response is handed over; 0 is no "
+        "limit. Then its client gets 504 Gateway Timeout (or its response is broken off, where one has begun), the log "
+        "shows where it is, and the call is ended where that is possible: a thread, a greenlet and a task are "
+        "interrupted by an exception. `timeout` is for workers that do not live any more.",
+    ),
+    _seconds(
+        "request_timeout_hard",
+        0,
+        "Seconds after which a worker is replaced in which an application call is still running; 0 is twice "
+        "`request_timeout`. Its successor is ready first, and its other requests are finished.",
+    ),
+    Setting(
+        name="request_timeout_paths",
+        section=Section.DEADLINES,
+        read=_read_paths,
+        default={},
+        reload=ReloadEffect.WORKERS,
+        takes=Takes.TABLE,
+        gunicorn=False,
+        doc="Other values of `request_timeout` for paths and what is below them, e.g. "
+        '`{"/reports": 300, "/events": 0}`. The longest one that fits counts; 0 is no limit. Their hard limit is as '
+        "much later as it is elsewhere, or twice as long where `request_timeout_hard` is 0.",
+    ),
     _seconds(
         "handshake_timeout",
         10,

@@ -104,6 +104,15 @@ SETTINGS = (
         gunicorn=False,
     ),
     switch(
+        "mask_query",
+        Section.LOGGING,
+        "--mask-query",
+        "Show the query of a request as `?***` where the error log and `ostler status` say what a worker was serving "
+        "when it hung or died. The access log has its own format.",
+        reload=ReloadEffect.WORKERS,
+        gunicorn=False,
+    ),
+    switch(
         "capture_output",
         Section.LOGGING,
         "--capture-output",

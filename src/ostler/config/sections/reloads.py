@@ -166,6 +166,16 @@ SETTINGS = (
         "looked at each second; `pss` counts a shared page only in part, takes longer to find, and is looked at every "
         "ten seconds.",
     ),
+    switch(
+        "trace_memory",
+        Section.RELOADS,
+        "--trace-memory",
+        "Have Python note which line allocates what in a worker that has grown half of the way to `max_worker_memory`, "
+        "so that it says which line of the application has made most of what stays when it is replaced. Python code "
+        "becomes ten times slower and more in such a worker: to find a leak, not for ever.",
+        reload=ReloadEffect.WORKERS,
+        gunicorn=False,
+    ),
     _seconds(
         "lame_duck",
         "Seconds after TERM in which everything is still served, while load balancers find out that this server goes "

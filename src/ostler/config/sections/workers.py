@@ -5,8 +5,8 @@ import importlib.metadata
 import inspect
 
 from ostler.config.machine import AUTO
-from ostler.config.parse import BadValue, read_choice, read_integer
-from ostler.config.setting import ReloadEffect, Section, Setting, Support, Takes
+from ostler.config.parse import BadValue, read_bool, read_choice, read_integer
+from ostler.config.setting import FlagKind, ReloadEffect, Section, Setting, Support, Takes
 
 _PARSERS = ("auto", "fast", "python")
 _read_parser = read_choice(*_PARSERS)
@@ -225,6 +225,22 @@ SETTINGS = (
         reload=ReloadEffect.WORKERS,
         gunicorn=False,
         doc="Seconds that a worker may take to load the application before it counts as failed; 0 turns this off.",
+    ),
+    Setting(
+        name="kill_worker_children",
+        section=Section.WORKERS,
+        flags=("--no-kill-worker-children",),
+        kind=FlagKind.OFF,
+        takes=Takes.SWITCH,
+        read=read_bool,
+        default=True,
+        reload=ReloadEffect.WORKERS,
+        gunicorn=False,
+        doc=(
+            "When a hung worker is killed, kill the processes below it as well (a converter, a browser, ssh), which "
+            "would keep its memory and sockets. Processes that were made daemons live on, and so do the children of "
+            "a worker that leaves in order."
+        ),
     ),
     Setting(
         name="keepalive",

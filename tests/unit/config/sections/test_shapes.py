@@ -13,15 +13,12 @@ OFF = {
     "http_protocols": ["h1", " H1 ", ["h1"], [], "", None],
     "http2_cleartext": ["off", False, None, "OFF"],
     "http2_max_frame_size": [16384, "16384", "0x4000"],
-    "control_socket": [None, ""],
-    "control_socket_mode": [0o600, "0600", "0o600", None],
     "dirty_apps": [[], (), None, ""],
 }
 ON = {
     "http_protocols": ["h2,h1", ["h2"]],
     "http2_cleartext": [True, "both"],
     "http2_max_frame_size": [16385],
-    "control_socket_mode": ["0660"],
     "dirty_apps": [["mod:App"]],
     "dirty_workers": [1],
 }

@@ -1,0 +1,3 @@
+"""ostler -c segfault.conf.py segfault:app"""
+
+workers = 2

@@ -1,0 +1,1 @@
+"""`gunicorn.ctl`: the control client and its protocol, for programs that import Gunicorn's."""
