@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ostler.supervisor.policy import ASLEEP_S
 from tests.integration.abuse import Abused
 from tests.integration.harness import APPS, Server
 from tests.integration.load import Load
@@ -49,7 +50,7 @@ def test_nobody_is_killed_for_a_sleep_of_the_machine(serve: Callable[..., Server
     for pid in pids:
         kill(pid, signal.SIGSTOP)
     asleep = os.times().elapsed
-    wait_until(lambda: os.times().elapsed - asleep > 1.5, "the machine has slept")
+    wait_until(lambda: os.times().elapsed - asleep > ASLEEP_S + 0.5, "the machine has slept")
     for pid in reversed(pids):
         kill(pid, signal.SIGCONT)
     assert {int(server.get("/").body) for _ in range(10)} <= set(workers)

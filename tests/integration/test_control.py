@@ -100,6 +100,10 @@ class Operator:
         wait_until(lambda: len(self.server.notes("begun")) > before, "the application has it")
         return client
 
+    def busy(self) -> int:
+        """Workers without a free thread. One that is asked in the first milliseconds of a call still shows as idle."""
+        return [each["state"] for each in self.told("workers")["workers"]].count("busy")
+
     def done(self, *words: str) -> str:
         status, out, err = self.run(*words)
         assert (status, err) == (0, ""), out
@@ -126,6 +130,7 @@ def test_status_and_workers_and_slow_show_what_is_served(operator: Operator) -> 
     server = operator.server
     assert [server.get(path).status for path in ("/", "/bad", "/a?token=secret")] == [200, 500, 200]
     with operator.hold("/wait?token=secret"):
+        wait_until(operator.busy, "its standby leads")
         found = operator.told("status")
         assert (found["state"], found["pid"], found["application"]) == ("serving", server.master, "app:application")
         assert (found["workers"]["goal"], found["workers"]["ready"]) == (2, 2)
