@@ -34,7 +34,7 @@ def bytes_by_line(is_own: Callable[[str], bool], *, goes_on: bool = False) -> Co
     """Bytes in use by the line of the application that has led to their allocation: the innermost one of a file of
     which `is_own` is true. What no such line has led to is left out. Tracing ends here, unless it `goes_on`.
 
-    Takes about half a second for each million of objects.
+    Takes about a second for each million of objects.
     """
     traces = _get_traces()
     if not goes_on:
